@@ -1,0 +1,289 @@
+//! What was written in YAML, checked: one struct per stage, every value resolved, no stage sees another's.
+//!
+//! `file` holds the YAML as written, `check` turns it into [`Config`] or into an error with line, column and fix.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The checked configuration of one process.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Folder of the log, the ledger, the local Parquet and `run.json`.
+    pub data_dir: PathBuf,
+    pub listen: Listen,
+    pub admin: Admin,
+    /// In the order of the file; the longest matching `path` wins.
+    pub routes: Vec<Route>,
+    /// Distinct model names taken from clients before the route's own name is used.
+    pub models_max: usize,
+    /// Recorder threads, at least one.
+    pub recorders: usize,
+    pub log: Log,
+    pub stop: Stop,
+    pub memory: Memory,
+    pub kafka: Option<Kafka>,
+    pub drain: Drain,
+    pub store: Store,
+    pub roles: Roles,
+}
+
+/// The data port.
+#[derive(Debug, Clone)]
+pub struct Listen {
+    pub address: SocketAddr,
+    /// Connections open at once; further ones wait in the kernel's backlog.
+    pub connections_max: usize,
+    /// Header lines per request.
+    pub headers_max: usize,
+    /// Bytes of a request head.
+    pub header_bytes_max: u64,
+    /// Bytes of a request body.
+    pub body_bytes_max: u64,
+    /// From the first byte expected to the end of the head.
+    pub header_timeout: Duration,
+    /// Between two reads of a request body.
+    pub body_idle: Duration,
+    /// How long open requests may take to finish after SIGTERM.
+    pub drain_timeout: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// Loopback only, until tokens come.
+    pub address: SocketAddr,
+}
+
+/// Requests under one path prefix, forwarded to one model server.
+#[derive(Debug, Clone)]
+pub struct Route {
+    pub name: String,
+    /// Prefix of whole segments; `/` matches everything.
+    pub path: String,
+    pub upstream: Upstream,
+    /// The fixed model name; `None`: the protocol names it, else the route's name.
+    pub model: Option<String>,
+    pub version: Option<VersionFrom>,
+    pub protocol: ProtocolChoice,
+    pub timeouts: Timeouts,
+    /// Attempts after a failed connect.
+    pub retry_connect: u32,
+    /// Requests in flight; beyond it 503 with Retry-After.
+    pub concurrency_max: usize,
+    /// Constant entries of every record's `metadata`.
+    pub labels: BTreeMap<String, String>,
+    pub capture: Capture,
+    pub redact: Vec<RedactRule>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// `host:port`, as dialled and as sent in `host`.
+    pub authority: String,
+    /// Put in place of the matched prefix; `None`: the request's path stays as it is.
+    pub path: Option<String>,
+}
+
+/// Where a record's `model_version` comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VersionFrom {
+    Fixed(String),
+    /// A response header, else a request header, of this (lower-case) name.
+    Header(String),
+    /// Keys from the root of the response's JSON, e.g. `["meta", "version"]` for `response:$.meta.version`.
+    Response(Vec<String>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProtocolChoice {
+    Auto,
+    Json,
+    V1,
+    /// Keep the bodies, parse nothing.
+    Raw,
+}
+
+#[derive(Debug, Clone)]
+pub struct Timeouts {
+    pub connect: Duration,
+    /// From the request's head sent to the answer's head.
+    pub first_byte: Duration,
+    /// Between two reads of the answer's body.
+    pub idle: Duration,
+    /// How long an unused upstream connection is kept; below the model server's keep-alive.
+    pub pool_idle: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub struct Capture {
+    pub mode: CaptureMode,
+    /// Bytes kept per side; beyond it the copy is cut.
+    pub body_bytes_max: u64,
+    /// Header names (lower case) kept in `metadata`; no others are.
+    pub headers: Vec<String>,
+    pub rows: Rows,
+    pub bodies: Bodies,
+    /// Whether a client may send `x-weir-capture`.
+    pub header_allowed: bool,
+    /// Methods that predict (upper case).
+    pub methods: Vec<String>,
+    /// Rows of one call that are split; a larger batch stays one row (`parse_status: limit`).
+    pub rows_max: usize,
+    /// Bytes that a compressed body may become.
+    pub decompressed_bytes_max: u64,
+    /// Nesting of JSON.
+    pub depth_max: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CaptureMode {
+    BestEffort,
+    Off,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    Split,
+    Keep,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bodies {
+    OnError,
+    Always,
+    Never,
+}
+
+/// One line of `redact:`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedactRule {
+    pub side: Side,
+    /// Keys below the side; `["address", "street"]` for `inputs.address.street`. Applies to every element of arrays on the way.
+    pub keys: Vec<String>,
+    pub action: RedactAction,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Inputs,
+    Outputs,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RedactAction {
+    Drop,
+}
+
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// What a power cut can take.
+    pub sync: Duration,
+    pub bytes_max: u64,
+    /// Free bytes of the file system below which nothing is appended.
+    pub reserve_free_bytes: u64,
+    pub segment_bytes: u64,
+}
+
+/// Deadlines of the phases after the gateway's `drain_timeout`.
+#[derive(Debug, Clone)]
+pub struct Stop {
+    pub recorders: Duration,
+    pub publish: Duration,
+    pub store: Duration,
+}
+
+/// Ceilings in bytes; the sum is printed at start.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    pub capture_bytes: u64,
+    pub queue_bytes: u64,
+    pub producer_bytes: u64,
+    pub drain_bytes: u64,
+}
+
+#[derive(Debug, Clone)]
+pub struct Kafka {
+    pub brokers: Vec<String>,
+    /// Template; `{model}` is replaced.
+    pub topic: String,
+    pub lanes: u32,
+    /// Bytes of one message; a longer row is cut before the append.
+    pub record_bytes_max: usize,
+    pub producer: BTreeMap<String, String>,
+    pub consumer: BTreeMap<String, String>,
+    pub create_topics: Option<CreateTopics>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CreateTopics {
+    pub partitions: i32,
+    pub replication: i32,
+}
+
+#[derive(Debug, Clone)]
+pub struct Drain {
+    /// Topic names; `{model}` stands for the topics of this process's routes and logs.
+    pub topics: Vec<String>,
+    pub group: String,
+    /// `true`: from the earliest offset of a new origin, `false`: from its end.
+    pub start_earliest: bool,
+    pub spool_bytes_max: u64,
+    /// How long a source that was not seen keeps its interval set (broker time).
+    pub resend_window: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub to: StoreTo,
+    pub roll_bytes: u64,
+    pub roll_every: Duration,
+    pub partition: Partitioning,
+    pub parquet: Parquet,
+    pub columns_max: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreTo {
+    Folder(PathBuf),
+    S3(S3),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct S3 {
+    pub bucket: String,
+    /// Without slashes at either end; empty for the bucket's root.
+    pub prefix: String,
+    pub endpoint: Option<String>,
+    pub region: Option<String>,
+    pub path_style: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Partitioning {
+    Day,
+    Hour,
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parquet {
+    pub zstd_level: i32,
+    pub row_group_rows: usize,
+    pub encodings: Encodings,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encodings {
+    /// PLAIN and dictionary only.
+    Compatible,
+    /// Delta encodings for timestamps, integers and long text.
+    Compact,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Roles {
+    pub gateway: bool,
+    pub drain: bool,
+}

@@ -1,0 +1,37 @@
+//! Exchange -> prediction records: assemble, redact, sample, encode. Pure but for the clock in the exchange.
+
+use bytes::Bytes;
+
+use crate::ledger::Ticket;
+
+/// One call, ready for the log: the rows as final message bytes.
+pub struct Recorded {
+    pub ticket: Ticket,
+    /// The log it belongs to.
+    pub topic: String,
+    pub content_type: ContentType,
+    pub rows: Vec<Encoded>,
+}
+
+/// One row as it will stand on the topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    pub key: Option<Bytes>,
+    pub value: Bytes,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ContentType {
+    Json = 1,
+    Protobuf = 2,
+}
+
+impl ContentType {
+    pub fn mime(self) -> &'static str {
+        match self {
+            ContentType::Json => "application/json",
+            ContentType::Protobuf => "application/x-protobuf",
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Where the drain reads: a Kafka partition (through its spool) or a lane of the log, one trait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use crate::record::ContentType;
+
+/// One unit of order: a Kafka partition, or a lane of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PartitionId {
+    /// The table's name too.
+    pub topic: Arc<str>,
+    /// The topic again (Kafka), or the log's UUID: names the chain's files.
+    pub origin: Arc<str>,
+    pub partition: u32,
+}
+
+/// What a source tells the drain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The drain looks for the chain's head, then calls [`Source::seek`].
+    Assigned { partition: PartitionId, bounds: Bounds },
+    /// Ranges of it are sealed or dropped; both are safe.
+    Revoked { partition: PartitionId },
+    /// Messages are at hand.
+    Message(Progress),
+}
+
+/// What the source knows of a partition when it is assigned.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Bounds {
+    /// First offset that still exists.
+    pub start: u64,
+    /// First offset that does not exist yet.
+    pub end: u64,
+    /// Kafka's topic id, where known; a log's UUID otherwise.
+    pub topic_id: String,
+    /// Kafka's committed offset, or the log's cursor: a hint.
+    pub hint: Option<u64>,
+}
+
+/// How far the messages at hand reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    pub partition: PartitionId,
+    /// The position after the last message at hand; covers gaps (transaction markers).
+    pub next: u64,
+    /// Messages at hand from the seek or last commit on.
+    pub messages: u64,
+    /// Bytes of their values.
+    pub bytes: u64,
+}
+
+/// One message of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub offset: u64,
+    /// Broker or log timestamp, milliseconds since the epoch.
+    pub timestamp_ms: i64,
+    /// Whether `timestamp_ms` is the producer's clock (CreateTime).
+    pub create_time: bool,
+    pub key: Option<bytes::Bytes>,
+    /// `None`: a tombstone.
+    pub value: Option<bytes::Bytes>,
+    pub content_type: ContentType,
+    /// The `source` header, as it was sent.
+    pub source: Option<Arc<str>>,
+    pub seq: Option<u64>,
+    /// Set by a log whose rows `seq..=damaged_last` could not be read: the message stands for all of them.
+    pub damaged: Option<Damaged>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damaged {
+    /// The first seq after the damaged range.
+    pub next: u64,
+    pub why: String,
+}
+
+/// Reads messages at hand, in order, from one offset on.
+pub trait Messages {
+    /// The next message below the end the reader was opened with.
+    fn next(&mut self) -> Result<Option<Message>, SourceError>;
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error("failed to read {what}")]
+    Read { what: String, #[source] source: std::io::Error },
+    #[error("{0}")]
+    Other(String),
+}
+
+/// A log or a set of topics, as the drain sees it. One owner: the drain's thread.
+pub trait Source: Send {
+    /// Waits at most `wait` for the next events; an empty list is a tick.
+    fn poll(&mut self, wait: Duration) -> Result<Vec<Event>, SourceError>;
+    /// Sets where messages are collected from; what is at hand before it is dropped.
+    fn seek(&mut self, partition: &PartitionId, offset: u64) -> Result<(), SourceError>;
+    /// Opens the messages at hand in `from..to`; again and again if asked (two passes).
+    fn read(&mut self, partition: &PartitionId, from: u64, to: u64) -> Result<Box<dyn Messages>, SourceError>;
+    /// Everything below `next` is stored: the log's cursor moves, the spool is cut, Kafka's offset is committed as a hint.
+    fn commit(&mut self, partition: &PartitionId, next: u64) -> Result<(), SourceError>;
+}
