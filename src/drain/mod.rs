@@ -1,1 +1,6 @@
+//! The drain: collect, spool, seal, write, store, commit. The object is the commit.
 
+pub mod names;
+pub mod footer;
+pub mod store;
+pub mod verify;

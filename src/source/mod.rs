@@ -102,3 +102,7 @@ pub trait Source: Send {
     /// Everything below `next` is stored: the log's cursor moves, the spool is cut, Kafka's offset is committed as a hint.
     fn commit(&mut self, partition: &PartitionId, next: u64) -> Result<(), SourceError>;
 }
+
+pub mod kafka;
+pub mod lane;
+pub mod spool;

@@ -1,0 +1,3 @@
+//! Integration tests: the real binary, real servers over the wire.
+
+mod support;
