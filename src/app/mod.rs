@@ -1,1 +1,244 @@
+//! Builds the stages from last to first, names and joins every thread, runs the stop phases.
+//!
+//! Only this module knows all the others. In: a [`Config`]. Out: an [`App`] that serves until [`App::stop`].
 
+mod answers;
+mod clock;
+mod recorders;
+mod run_file;
+mod stop;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::admin::{Admin, Answers, BindError, Status};
+use crate::config::{Config, StoreTo};
+use crate::drain::store::{Store, StoreError};
+use crate::drain::{self, Drain};
+use crate::gateway::{Gateway, Parts, StartError};
+use crate::handoff;
+use crate::ledger::{Ledger, LedgerError};
+use crate::log::{LogError, Logs, Options, ReaderKind};
+use crate::publish::Publisher;
+use crate::record::Recorder;
+use crate::source::kafka::KafkaSource;
+use crate::source::lane::Lanes;
+use crate::source::{Source, SourceError};
+use crate::telemetry::Meters;
+
+use answers::Stages;
+use recorders::Recorders;
+pub use run_file::RunFile;
+pub use stop::{Phase, Signals, Stopped};
+
+/// Exchanges between the gateway and the recorders; the bytes are `memory.queue`.
+pub const HANDOFF_COUNT_MAX: usize = 65_536;
+
+/// Worker threads of the runtime behind the admin port and the S3 client.
+const CONTROL_THREADS: usize = 2;
+
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error("cannot use the data folder {path}")]
+    DataDir { path: PathBuf, #[source] source: std::io::Error },
+    #[error("cannot open the log")]
+    Log(#[source] LogError),
+    #[error("cannot open the ledger")]
+    Ledger(#[source] LedgerError),
+    #[error("cannot use the store")]
+    Store(#[source] StoreError),
+    #[error("cannot read the topics")]
+    Source(#[source] SourceError),
+    #[error("cannot start the gateway")]
+    Gateway(#[source] StartError),
+    #[error("cannot start the admin port")]
+    Admin(#[source] BindError),
+    #[error("cannot start a thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// A running weir.
+pub struct App {
+    stages: Arc<Stages>,
+    recorders: Option<Recorders>,
+    admin: Admin,
+    run_file: RunFile,
+    config: Config,
+    // Last: the admin port and the store's client live on it.
+    control: tokio::runtime::Runtime,
+}
+
+impl App {
+    /// Starts every stage that `config.roles` asks for. Blocks; call it from a plain thread.
+    ///
+    /// # Errors
+    /// The first stage that cannot start, in words a person can act on. Kafka or S3 being away is no error: weir serves and waits.
+    pub fn start(config: Config) -> Result<App, AppError> {
+        make_data_dir(&config.data_dir)?;
+        let control = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(CONTROL_THREADS)
+            .thread_name("weir-control")
+            .enable_all()
+            .build()
+            .map_err(AppError::Thread)?;
+        let store = open_store(&config, control.handle())?;
+        let logs = open_logs(&config)?;
+        let ledger =
+            Ledger::open(&config.data_dir.join("ledger"), logs.totals().calls).map_err(AppError::Ledger)?;
+        let drain = start_drain(&config, &logs, store)?;
+        let publisher = match &config.kafka {
+            Some(kafka) if config.roles.gateway => {
+                Some(Publisher::start(kafka, config.memory.producer_bytes, logs.clone()))
+            }
+            _ => None,
+        };
+        let meters = Meters::new();
+        let (sender, receiver) = handoff::queue(HANDOFF_COUNT_MAX, config.memory.queue_bytes as usize);
+        let recorder = Arc::new(recorder(&config)?);
+        let recorders =
+            Recorders::start(config.recorders, receiver, recorder, logs.clone()).map_err(AppError::Thread)?;
+        let gateway = if config.roles.gateway {
+            let parts = Parts {
+                ledger: ledger.clone(),
+                offer: Arc::new(sender.clone()),
+                meters: meters.clone(),
+                capture_bytes: config.memory.capture_bytes,
+                workers: data_workers(),
+            };
+            let routes = config.routes.iter().cloned().map(Arc::new).collect();
+            Some(Gateway::start(config.listen.clone(), routes, parts).map_err(AppError::Gateway)?)
+        } else {
+            None
+        };
+        let stages = Stages::new(ledger, logs, meters, sender, gateway, publisher, drain);
+        let admin = Admin::start(control.handle(), config.admin.address, stages.clone()).map_err(AppError::Admin)?;
+        let run_file = RunFile::write(&config.data_dir, admin.address(), stages.address())
+            .map_err(|source| AppError::DataDir { path: config.data_dir.clone(), source })?;
+        Ok(App { stages, recorders: Some(recorders), admin, run_file, config, control })
+    }
+
+    /// Where clients send predictions; `None` for a process without the gateway role.
+    pub fn address(&self) -> Option<std::net::SocketAddr> {
+        self.stages.address()
+    }
+
+    pub fn admin_address(&self) -> std::net::SocketAddr {
+        self.admin.address()
+    }
+
+    pub fn status(&self) -> Status {
+        self.stages.status()
+    }
+
+    /// Stores every row at hand.
+    pub fn drain_now(&self, wait: Duration) -> Result<(), String> {
+        self.stages.drain(wait)
+    }
+
+    /// Walks the path of a record and ends each stage, each with its own deadline; `signals` skips a phase.
+    pub fn stop(mut self, signals: &Signals) -> Stopped {
+        let recorders = self.recorders.take();
+        let stopped = stop::walk(&self.stages, recorders, &self.config, signals);
+        self.run_file.remove();
+        drop(self.admin);
+        self.control.shutdown_timeout(Duration::from_secs(1));
+        stopped
+    }
+}
+
+fn make_data_dir(path: &Path) -> Result<(), AppError> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| AppError::DataDir { path: path.to_path_buf(), source })
+}
+
+/// One core is left to the recorders, the publisher and the drain.
+fn data_workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
+}
+
+fn open_store(config: &Config, control: &tokio::runtime::Handle) -> Result<Option<Arc<dyn Store>>, AppError> {
+    if !config.roles.drain {
+        return Ok(None);
+    }
+    drain::store::open(&config.store, control.clone()).map(Some).map_err(AppError::Store)
+}
+
+fn open_logs(config: &Config) -> Result<Logs, AppError> {
+    let (reader, lanes, root) = match &config.kafka {
+        Some(kafka) => (ReaderKind::Publisher, kafka.lanes, String::new()),
+        None => (ReaderKind::Drain, 1, store_root(&config.store.to)),
+    };
+    Logs::open(&config.data_dir, Options { log: config.log.clone(), lanes, reader, root }).map_err(AppError::Log)
+}
+
+/// The store's address as it is pinned in the log's `meta.json`: absolute, so that another working folder changes nothing.
+fn store_root(to: &StoreTo) -> String {
+    match to {
+        StoreTo::Folder(path) => {
+            let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            absolute.display().to_string()
+        }
+        StoreTo::S3(s3) => format!("s3://{}/{}", s3.bucket, s3.prefix),
+    }
+}
+
+fn start_drain(config: &Config, logs: &Logs, store: Option<Arc<dyn Store>>) -> Result<Option<Drain>, AppError> {
+    let Some(store) = store else { return Ok(None) };
+    let source: Box<dyn Source> = match &config.kafka {
+        Some(kafka) => {
+            let spool = config.data_dir.join("spool");
+            Box::new(
+                KafkaSource::start(kafka, &config.drain, topics(config, logs.clone()), spool)
+                    .map_err(AppError::Source)?,
+            )
+        }
+        None => Box::new(Lanes::new(logs.clone())),
+    };
+    Ok(Some(Drain::start(drain_config(config), store, source)))
+}
+
+fn drain_config(config: &Config) -> drain::DrainConfig {
+    drain::DrainConfig {
+        drain: config.drain.clone(),
+        store: config.store.clone(),
+        data_dir: config.data_dir.clone(),
+    }
+}
+
+/// The topics to drain now: the named ones, and for `{model}` those of this process's routes and logs.
+fn topics(config: &Config, logs: Logs) -> Arc<dyn Fn() -> Vec<String> + Send + Sync> {
+    let named: Vec<String> = config.drain.topics.iter().filter(|t| !t.contains("{model}")).cloned().collect();
+    let own: Vec<String> = config.drain.topics.iter().filter(|t| t.contains("{model}")).cloned().collect();
+    let template = config.kafka.as_ref().map_or("{model}".to_string(), |kafka| kafka.topic.clone());
+    let routes: Vec<String> = config.routes.iter().map(|r| r.model.clone().unwrap_or_else(|| r.name.clone())).collect();
+    Arc::new(move || {
+        let mut topics = named.clone();
+        if !own.is_empty() {
+            topics.extend(routes.iter().map(|model| template.replace("{model}", model)));
+            topics.extend(logs.lanes().iter().map(|lane| lane.topic().to_string()));
+        }
+        topics.sort();
+        topics.dedup();
+        topics
+    })
+}
+
+fn recorder(config: &Config) -> Result<Recorder, AppError> {
+    let template = config.kafka.as_ref().map_or("{model}".to_string(), |kafka| kafka.topic.clone());
+    let cut = config.kafka.as_ref().map(|kafka| kafka.record_bytes_max);
+    let key = if config.routes.iter().any(|route| !route.redact.is_empty()) {
+        run_file::redact_key(&config.data_dir)
+            .map_err(|source| AppError::DataDir { path: config.data_dir.join("redact.key"), source })?
+    } else {
+        Vec::new()
+    };
+    Ok(Recorder::new(config.models_max, template, cut, key))
+}
+
+/// Drains once what is at hand and returns: `weir drain --once`.
+pub mod once;

@@ -1,1 +1,27 @@
 //! Starts and stops what the tests talk to.
+
+#![allow(dead_code, reason = "each test module uses its part")]
+
+pub mod fetch;
+pub mod http;
+pub mod kafka;
+pub mod model;
+pub mod parquet;
+pub mod process;
+pub mod python;
+pub mod s3;
+pub mod weir;
+
+use std::time::{Duration, Instant};
+
+/// No wait in a healthy run comes near this.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Waits until `done` holds; panics with `what` after 90 s. For states, never for times.
+pub fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain until {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,234 @@
+//! What `weir status`, `/api/v1/status` and the status line say: the three equations and where each partition stands.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ledger;
+
+/// A snapshot of one process. The field names are a contract with users.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub version: String,
+    pub pid: u32,
+    /// Seconds since the process started.
+    pub uptime_seconds: f64,
+    pub calls: Calls,
+    pub rows: Rows,
+    /// Bytes of the log's segments on disk.
+    pub log_bytes: u64,
+    /// Age of the oldest row that is not in Parquet yet; 0 if there is none.
+    pub oldest_unstored_seconds: f64,
+    /// Requests being served now.
+    pub in_flight: u64,
+    /// What is wrong now, one line each; empty when all is well.
+    pub trouble: Vec<String>,
+    pub publisher: Vec<Lane>,
+    pub drain: Vec<Partition>,
+}
+
+/// `seen = logged + pending + dropped + unsampled`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calls {
+    pub seen: u64,
+    pub logged: u64,
+    pub pending: u64,
+    pub dropped: BTreeMap<String, u64>,
+    pub unsampled: u64,
+}
+
+/// `appended = delivered + backlog` and `consumed = stored + resent`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rows {
+    pub appended: u64,
+    pub delivered: u64,
+    pub backlog: u64,
+    pub consumed: u64,
+    pub stored: u64,
+    pub resent: u64,
+    pub quarantined: u64,
+}
+
+/// One lane on its way to Kafka.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Lane {
+    pub topic: String,
+    pub lane: u32,
+    pub partition: Option<i32>,
+    pub backlog: u64,
+    pub error: Option<String>,
+}
+
+/// One partition (or lane) on its way to Parquet.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Partition {
+    pub table: String,
+    pub origin: String,
+    pub partition: u32,
+    /// Where the open range starts and ends.
+    pub first: u64,
+    pub next: u64,
+    pub rows: u64,
+    pub bytes: u64,
+    pub age_seconds: f64,
+    /// When and why the open range will close, in words.
+    pub closes: String,
+    pub last_file: Option<String>,
+    pub error: Option<String>,
+}
+
+impl Calls {
+    pub fn of(calls: &ledger::Calls) -> Calls {
+        let dropped = ledger::Reason::ALL
+            .iter()
+            .map(|reason| (reason.word().to_string(), calls.dropped[*reason as usize]))
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        Calls { seen: calls.seen, logged: calls.logged, pending: calls.pending(), dropped, unsampled: calls.unsampled }
+    }
+
+    pub fn dropped_sum(&self) -> u64 {
+        self.dropped.values().sum()
+    }
+
+    /// The first equation.
+    pub fn balanced(&self) -> bool {
+        self.seen == self.logged + self.pending + self.dropped_sum() + self.unsampled
+    }
+}
+
+impl Rows {
+    /// The second and third equation.
+    pub fn balanced(&self) -> bool {
+        self.appended == self.delivered + self.backlog && self.consumed == self.stored + self.resent
+    }
+}
+
+impl Status {
+    /// Whether the equations hold and nothing is under way.
+    pub fn settled(&self) -> bool {
+        self.calls.balanced() && self.rows.balanced() && self.calls.pending == 0 && self.rows.backlog == 0
+    }
+
+    /// The screen of `weir status`.
+    pub fn text(&self) -> String {
+        let (calls, rows) = (&self.calls, &self.rows);
+        let mut out = String::new();
+        let mut line = |text: String| {
+            let _ = writeln!(out, "{text}");
+        };
+        line(format!("weir {}  pid {}  up {}", self.version, self.pid, seconds(self.uptime_seconds)));
+        line(format!(
+            "calls   seen {} = logged {} + pending {} + dropped {} + unsampled {}",
+            count(calls.seen),
+            count(calls.logged),
+            count(calls.pending),
+            count(calls.dropped_sum()),
+            count(calls.unsampled)
+        ));
+        for (reason, dropped) in &calls.dropped {
+            line(format!("        dropped {}: {reason}", count(*dropped)));
+        }
+        line(format!(
+            "rows    appended {} = delivered {} + backlog {}",
+            count(rows.appended),
+            count(rows.delivered),
+            count(rows.backlog)
+        ));
+        line(format!(
+            "        consumed {} = stored {} + resent {}   (quarantined {})",
+            count(rows.consumed),
+            count(rows.stored),
+            count(rows.resent),
+            count(rows.quarantined)
+        ));
+        line(format!(
+            "at hand oldest unstored row {}   log {}",
+            seconds(self.oldest_unstored_seconds),
+            bytes(self.log_bytes)
+        ));
+        for lane in &self.publisher {
+            let partition = lane.partition.map_or("not yet known".to_string(), |p| format!("partition {p}"));
+            line(format!("publish {}/{} -> {partition}  backlog {}", lane.topic, lane.lane, count(lane.backlog)));
+        }
+        for p in &self.drain {
+            line(format!(
+                "drain   {}/{}  open {}  {}  {} rows  {}  last file {}",
+                p.table,
+                p.partition,
+                seconds(p.age_seconds),
+                bytes(p.bytes),
+                count(p.rows),
+                p.closes,
+                p.last_file.as_deref().unwrap_or("-")
+            ));
+        }
+        for trouble in &self.trouble {
+            line(format!("!!      {trouble}"));
+        }
+        out
+    }
+}
+
+/// `1234567` -> `1,234,567`.
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `1536` -> `1.5 KiB`.
+pub fn bytes(n: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = n as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{n} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+/// `75.4` -> `1m15s`.
+pub fn seconds(s: f64) -> String {
+    let whole = s.max(0.0) as u64;
+    match whole {
+        0..10 => format!("{:.1}s", s.max(0.0)),
+        10..60 => format!("{whole}s"),
+        60..3600 => format!("{}m{:02}s", whole / 60, whole % 60),
+        _ => format!("{}h{:02}m", whole / 3600, whole / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(1_000), "1,000");
+        assert_eq!(count(9_412_020), "9,412,020");
+        assert_eq!(bytes(12), "12 B");
+        assert_eq!(bytes(1_536), "1.5 KiB");
+        assert_eq!(seconds(0.25), "0.2s");
+        assert_eq!(seconds(75.4), "1m15s");
+        assert_eq!(seconds(7_260.0), "2h01m");
+    }
+
+    #[test]
+    fn a_missing_call_is_not_balanced() {
+        let mut calls = Calls { seen: 3, logged: 2, ..Calls::default() };
+        assert!(!calls.balanced());
+        calls.dropped.insert("crash".to_string(), 1);
+        assert!(calls.balanced());
+    }
+}

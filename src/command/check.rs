@@ -1,0 +1,159 @@
+//! `weir check`: the configuration and what it names, one line each, serially, so that each failure reads with its part.
+
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use serde::Serialize;
+
+use super::{Context, Failure, chain, print_json, say};
+use crate::config::{Config, Kafka};
+use crate::drain::store;
+use crate::log;
+
+const KAFKA_WAIT: Duration = Duration::from_secs(5);
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Check the file only; connect to nothing
+    #[arg(long)]
+    offline: bool,
+}
+
+/// One line of the screen.
+#[derive(Debug, Serialize)]
+struct Line {
+    part: &'static str,
+    ok: bool,
+    text: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<String>,
+}
+
+pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    let config = context.config()?;
+    if args.offline {
+        return tell(context, &[config_line(&config)]);
+    }
+    report(context, &config)
+}
+
+/// Checks everything that `config` names and prints it.
+pub(super) fn report(context: &Context, config: &Config) -> Result<(), Failure> {
+    let mut lines = vec![config_line(config)];
+    lines.extend(config.routes.iter().map(upstream_line));
+    if let Some(kafka) = &config.kafka {
+        lines.extend(kafka_lines(config, kafka));
+    }
+    if config.roles.drain {
+        lines.push(store_line(config));
+    }
+    lines.push(log_line(config));
+    tell(context, &lines)
+}
+
+fn tell(context: &Context, lines: &[Line]) -> Result<(), Failure> {
+    let ok = lines.iter().all(|line| line.ok);
+    if context.json {
+        print_json(&serde_json::json!({"ok": ok, "checks": lines}))?;
+    } else {
+        for line in lines {
+            say(&format!("{} {:<9} {}", if line.ok { "ok" } else { "xx" }, line.part, line.text))?;
+            if let Some(fix) = &line.fix {
+                say(&format!("             fix: {fix}"))?;
+            }
+        }
+    }
+    if ok { Ok(()) } else { Err(Failure::Said) }
+}
+
+fn good(part: &'static str, text: String) -> Line {
+    Line { part, ok: true, text, fix: None }
+}
+
+fn bad(part: &'static str, text: String, fix: &str) -> Line {
+    Line { part, ok: false, text, fix: Some(fix.to_string()) }
+}
+
+fn config_line(config: &Config) -> Line {
+    let routes = config.routes.len();
+    let plural = if routes == 1 { "" } else { "s" };
+    good("config", format!("{routes} route{plural}, memory {}", config.memory_line()))
+}
+
+fn upstream_line(route: &crate::config::Route) -> Line {
+    let target = &route.upstream.authority;
+    let begun = Instant::now();
+    let connected = target
+        .to_socket_addrs()
+        .and_then(|mut found| found.next().ok_or_else(|| std::io::Error::other("no address for that name")))
+        .and_then(|address| TcpStream::connect_timeout(&address, route.timeouts.connect));
+    match connected {
+        Ok(_) => good("upstream", format!("{}  http://{target}  {} ms", route.name, begun.elapsed().as_millis())),
+        Err(error) => bad(
+            "upstream",
+            format!("{}  http://{target}: {error}", route.name),
+            "start the model server, or correct `upstream`; weir itself would answer 502 until then",
+        ),
+    }
+}
+
+fn kafka_lines(config: &Config, kafka: &Kafka) -> Vec<Line> {
+    let brokers = kafka.brokers.join(",");
+    let consumer: Result<BaseConsumer, _> = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", &brokers)
+        .set("log_level", "0")
+        .set("allow.auto.create.topics", "false")
+        .create();
+    let metadata = match consumer.and_then(|c| c.fetch_metadata(None, KAFKA_WAIT)) {
+        Ok(metadata) => metadata,
+        Err(error) => {
+            let fix = "start the brokers, or correct `kafka.brokers`; until then records wait in the log";
+            return vec![bad("kafka", format!("{brokers}: {error}"), fix)];
+        }
+    };
+    let mut lines = vec![good("kafka", format!("{} broker(s) at {brokers}", metadata.brokers().len()))];
+    for route in &config.routes {
+        let topic = kafka.topic.replace("{model}", route.model.as_ref().unwrap_or(&route.name));
+        let known = metadata.topics().iter().find(|t| t.name() == topic && !t.partitions().is_empty());
+        lines.push(match known {
+            Some(known) => good("topic", format!("{topic}  {} partitions", known.partitions().len())),
+            None if kafka.create_topics.is_some() => good("topic", format!("{topic} will be created")),
+            None => bad(
+                "topic",
+                format!("{topic} does not exist"),
+                &format!(
+                    "kafka-topics.sh --bootstrap-server {brokers} --create --topic {topic} --partitions 4 \
+                     --config message.timestamp.type=LogAppendTime, or set `kafka.create_topics`"
+                ),
+            ),
+        });
+    }
+    lines
+}
+
+fn store_line(config: &Config) -> Line {
+    let tested = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())
+        .and_then(|runtime| {
+            let store = store::open(&config.store, runtime.handle().clone()).map_err(|e| chain(&e))?;
+            store.self_test().map_err(|e| chain(&e))?;
+            Ok(store.address())
+        });
+    match tested {
+        Ok(address) => good("store", format!("{address} creates a file only once")),
+        Err(message) => bad("store", message, "correct `store`, or its rights"),
+    }
+}
+
+fn log_line(config: &Config) -> Line {
+    match log::verify(&config.data_dir) {
+        Ok(report) if report.ok => good("log", format!("{} is sound", config.data_dir.display())),
+        Ok(report) => bad("log", report.text(), "weir starts all the same and quarantines what is damaged"),
+        Err(error) => bad("log", chain(&error), "see the message"),
+    }
+}

@@ -1,0 +1,114 @@
+//! The commands as a person types them.
+
+use serde_json::Value;
+
+use crate::support::model::Model;
+use crate::support::weir::{BINARY, Weir};
+
+fn words(output: &std::process::Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn init_writes_a_file_that_check_accepts() {
+    let model = Model::start();
+    let dir = tempfile::tempdir().expect("a folder");
+    let run = |arguments: &[&str]| {
+        std::process::Command::new(BINARY).args(arguments).current_dir(dir.path()).output().expect("weir runs")
+    };
+    let init = run(&["init", "--upstream", &model.url()]);
+    assert!(init.status.success(), "{}", words(&init));
+    assert!(dir.path().join("weir.yaml").exists());
+    assert!(dir.path().join("weir-data/schema.json").exists());
+    let again = run(&["init"]);
+    assert_eq!(again.status.code(), Some(1), "{}", words(&again));
+    let check = run(&["check"]);
+    assert!(check.status.success(), "{}", words(&check));
+    let show = run(&["config", "show"]);
+    assert!(words(&show).contains(&model.address.to_string()), "{}", words(&show));
+}
+
+#[test]
+fn a_wrong_key_is_shown_with_its_place_and_exit_78() {
+    let weir = Weir::new("routes:\n  churn:\n    upsteam: http://127.0.0.1:8000\n");
+    let output = weir.cli(&["run"]);
+    assert_eq!(output.status.code(), Some(78));
+    let words = words(&output);
+    for part in ["weir.yaml", "upsteam", "upstream"] {
+        assert!(words.contains(part), "{words}");
+    }
+}
+
+#[test]
+fn check_names_what_cannot_be_reached() {
+    let weir = Weir::new("routes: { churn: { upstream: http://127.0.0.1:1 } }\n");
+    let output = weir.cli(&["check"]);
+    assert_eq!(output.status.code(), Some(1), "{}", words(&output));
+    assert!(words(&output).contains("127.0.0.1:1"), "{}", words(&output));
+    let offline = weir.cli(&["check", "--offline"]);
+    assert!(offline.status.success(), "{}", words(&offline));
+}
+
+#[test]
+fn status_log_and_schema_speak_of_the_running_process() {
+    let model = Model::start();
+    let weir = Weir::new(&format!("routes: {{ m: {{ upstream: {} }} }}\n", model.url())).start();
+    let mut client = weir.client();
+    for _ in 0..5 {
+        client.post("/predict", br#"[{"x":1},{"x":2}]"#).expect("an answer");
+    }
+    weir.settle();
+    let status = weir.cli_json(&["status"]);
+    assert_eq!(status["calls"]["seen"], Value::from(5));
+    assert_eq!(status["rows"]["stored"], Value::from(10));
+    let lanes = weir.cli_json(&["log", "ls"]);
+    assert_eq!(lanes[0]["topic"], Value::from("m"));
+    let sound = weir.cli(&["log", "verify"]);
+    assert!(sound.status.success(), "{}", words(&sound));
+    let schema = words(&weir.cli(&["schema", "m"]));
+    for part in ["inputs.x", "outputs.y", "duckdb", "polars", "pyarrow", "spark"] {
+        assert!(schema.contains(part), "{schema}");
+    }
+}
+
+#[test]
+fn status_without_a_process_says_how_to_start_one() {
+    let weir = Weir::new("routes: { m: { upstream: http://127.0.0.1:1 } }\n");
+    let output = weir.cli(&["status"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(words(&output).contains("weir run"), "{}", words(&output));
+}
+
+#[test]
+fn drain_once_without_a_process_stores_what_a_killed_one_left() {
+    let model = Model::start();
+    let mut weir =
+        Weir::new(&format!("routes: {{ m: {{ upstream: {} }} }}\n", model.url())).start();
+    let mut client = weir.client();
+    for _ in 0..20 {
+        client.post("/predict", br#"{"x":1}"#).expect("an answer");
+    }
+    crate::support::until("all are logged", || {
+        crate::support::weir::number(&weir.status(), "/calls/logged") == 20
+    });
+    weir.kill();
+    weir.drain();
+    let report = weir.verify();
+    assert_eq!(crate::support::weir::rows(&report), 20);
+}
+
+#[test]
+fn the_demo_proves_itself() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let output = std::process::Command::new(BINARY)
+        .args(["demo", "--for", "7s", "--json", "--dir"])
+        .arg(dir.path().join("demo"))
+        .output()
+        .expect("weir runs");
+    assert!(output.status.success(), "{}", words(&output));
+    let outcome: Value = serde_json::from_slice(&output.stdout).expect("JSON on stdout");
+    assert_eq!(outcome["ok"], Value::Bool(true));
+    assert!(outcome["traffic"]["sent"].as_u64().expect("sent") > 500);
+    assert!(outcome["traffic"]["model_errors"].as_u64().expect("errors") > 0);
+    assert_eq!(outcome["verify"]["ok"], Value::Bool(true));
+}

@@ -1,0 +1,118 @@
+//! kill -9 at random moments under load: nothing stored is lost or doubled, what is gone is `dropped{crash}`.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::support::http::Client;
+use crate::support::model::Model;
+use crate::support::weir::{Weir, dropped, number, rows};
+
+/// Kills in the test command; `WEIR_KILLS` sets another number.
+fn kills() -> u32 {
+    std::env::var("WEIR_KILLS").ok().and_then(|v| v.parse().ok()).unwrap_or(30)
+}
+
+/// Clients that post until told to stop; what was answered completely, by its `x-weir-id`.
+struct Load {
+    stop: Arc<AtomicBool>,
+    threads: Vec<std::thread::JoinHandle<Vec<(String, u64)>>>,
+    tried: Arc<AtomicU64>,
+}
+
+impl Load {
+    fn start(weir: &Weir, clients: u64) -> Load {
+        let stop = Arc::new(AtomicBool::new(false));
+        let tried = Arc::new(AtomicU64::new(0));
+        let address = weir.address();
+        let threads = (0..clients)
+            .map(|client| {
+                let (stop, tried) = (stop.clone(), tried.clone());
+                std::thread::spawn(move || {
+                    let mut connection = Client::new(address);
+                    let mut answered = Vec::new();
+                    let mut n = 0_u64;
+                    while !stop.load(Ordering::SeqCst) {
+                        n += 1;
+                        let batch = n.is_multiple_of(7);
+                        let body = if batch {
+                            format!(r#"[{{"x":{n}}},{{"x":{client}}},{{"x":0.5}}]"#)
+                        } else {
+                            format!(r#"{{"x":{n},"client":{client}}}"#)
+                        };
+                        tried.fetch_add(1, Ordering::SeqCst);
+                        match connection.post("/predict", body.as_bytes()) {
+                            Ok(answer) => {
+                                let id = answer.header("x-weir-id").expect("x-weir-id").to_string();
+                                answered.push((id, if batch { 3 } else { 1 }));
+                            }
+                            Err(_) => break,
+                        }
+                    }
+                    answered
+                })
+            })
+            .collect();
+        Load { stop, threads, tried }
+    }
+
+    fn join(self) -> Vec<(String, u64)> {
+        self.stop.store(true, Ordering::SeqCst);
+        self.threads.into_iter().flat_map(|thread| thread.join().expect("a client")).collect()
+    }
+}
+
+pub fn torment(weir: &mut Weir, kills: u32, seed: u64) {
+    let mut answered: Vec<(String, u64)> = Vec::new();
+    let mut tried = 0;
+    let mut dice = seed;
+    for _ in 0..kills {
+        weir.up();
+        let load = Load::start(weir, 4);
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        std::thread::sleep(Duration::from_millis(30 + (dice >> 33) % 400));
+        weir.kill();
+        tried += load.tried.load(Ordering::SeqCst);
+        answered.extend(load.join());
+    }
+    weir.up();
+    let (status, report) = weir.settle();
+    let seen = number(&status, "/calls/seen");
+    let crashed = status.pointer("/calls/dropped/crash").and_then(serde_json::Value::as_u64).unwrap_or(0);
+    assert_eq!(dropped(&status), crashed, "only crashes drop: {status:#}");
+    assert!(seen <= tried, "{seen} seen of {tried} tried");
+    assert_eq!(rows(&report), number(&status, "/rows/appended"), "{report:#}");
+
+    // Every row once; an answered call that is missing is one of those counted as crashed.
+    let stored = stored_ids(weir);
+    let unique: HashSet<&String> = stored.iter().collect();
+    assert_eq!(unique.len(), stored.len(), "a row is stored twice");
+    let missing = answered.iter().filter(|(id, rows)| {
+        let first = if *rows == 1 { id.clone() } else { format!("{id}_0") };
+        !unique.contains(&first)
+    });
+    let missing = missing.count() as u64;
+    assert!(missing <= crashed, "{missing} answered calls are missing, {crashed} are counted as crashed");
+    for (id, rows) in &answered {
+        if *rows > 1 {
+            let have = (0..*rows).filter(|i| unique.contains(&format!("{id}_{i}"))).count() as u64;
+            assert!(have == 0 || have == *rows, "half of a batch is stored: {id}");
+        }
+    }
+}
+
+/// The `id` column of every file.
+pub fn stored_ids(weir: &Weir) -> Vec<String> {
+    crate::support::parquet::column(&weir.parquet(), "id")
+}
+
+#[test]
+fn thirty_kills_lose_nothing_that_was_logged() {
+    let model = Model::start();
+    let mut weir = Weir::new(&format!(
+        "routes: {{ m: {{ upstream: {} }} }}\nstore: {{ roll: {{ size: 64KiB, every: 1s }} }}\n",
+        model.url()
+    ));
+    torment(&mut weir, kills(), 1);
+}

@@ -1,0 +1,87 @@
+//! A virtual environment with the model servers, clients and readers; made once, kept in the target folder.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use super::fetch::{Tied, fetched, free_port, must_run, services_dir};
+use super::http::Client;
+use super::until;
+
+const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
+
+/// The folder of the tests' Python files.
+pub fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/python")
+}
+
+/// `bin` of the environment; installs it on the first call.
+fn bin() -> &'static Path {
+    static BIN: OnceLock<PathBuf> = OnceLock::new();
+    BIN.get_or_init(|| {
+        let name = format!("python-{:016x}", xxhash_rust::xxh3::xxh3_64(REQUIREMENTS.as_bytes()));
+        // A virtual environment cannot be moved: it is made at its final place and marked when it is whole.
+        let dir = services_dir().join(format!("{name}-env"));
+        fetched(&name, |_| {
+            let requirements = scripts().join("requirements.txt");
+            let fix = "install Python 3.11 or later with its venv module";
+            must_run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&dir), fix);
+            let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
+            must_run(Command::new(dir.join("bin/python")).args(pip).arg(&requirements), fix);
+        });
+        dir.join("bin")
+    })
+}
+
+/// A command of the environment's Python, in the scripts' folder.
+pub fn python(arguments: &[&str]) -> Command {
+    let mut command = Command::new(bin().join("python"));
+    command.args(arguments).current_dir(scripts()).env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
+/// Runs a script and returns what it printed; panics with its errors if it fails.
+pub fn run(arguments: &[&str]) -> String {
+    let output = python(arguments).output().expect("python runs");
+    assert!(
+        output.status.success(),
+        "{arguments:?} failed:\n{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A Python model server, unchanged, on a free loopback port; stopped when dropped.
+pub struct Server {
+    pub address: SocketAddr,
+    process: Tied,
+}
+
+impl Server {
+    /// FastAPI under uvicorn.
+    pub fn fastapi() -> Server {
+        Server::start(|port| python(&["-m", "uvicorn", "fastapi_app:app", "--log-level", "warning", "--port", port]))
+    }
+
+    /// Flask under gunicorn.
+    pub fn flask() -> Server {
+        Server::start(|port| {
+            let bind = format!("127.0.0.1:{port}");
+            python(&["-m", "gunicorn", "flask_app:app", "--threads", "4", "--log-level", "warning", "--bind", &bind])
+        })
+    }
+
+    fn start(command: impl Fn(&str) -> Command) -> Server {
+        let port = free_port();
+        let mut command = command(&port.to_string());
+        command.stdin(Stdio::null());
+        let server = Server { address: SocketAddr::from(([127, 0, 0, 1], port)), process: Tied::start(command) };
+        until("the model server answers", || {
+            assert!(!server.process.has_ended(), "the model server ended at once");
+            Client::new(server.address).get("/healthz").is_ok_and(|answer| answer.status == 200)
+        });
+        server
+    }
+}

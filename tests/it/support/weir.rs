@@ -1,0 +1,221 @@
+//! The real binary: started with a configuration, asked, killed, stopped, and accounted for.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::http::Client;
+use super::{process, until};
+
+pub const BINARY: &str = env!("CARGO_BIN_EXE_weir");
+
+/// A deployment: one folder with a weir.yaml, in which a weir runs or not.
+pub struct Weir {
+    pub dir: PathBuf,
+    child: Option<Child>,
+    environment: Vec<(String, String)>,
+    _keep: Option<tempfile::TempDir>,
+}
+
+impl Weir {
+    /// A folder with this configuration; `listen` and `admin` are added with free ports. Nothing runs yet.
+    pub fn new(yaml: &str) -> Weir {
+        let keep = tempfile::tempdir().expect("a temporary folder");
+        let mut weir = Weir::at(keep.path(), yaml);
+        weir._keep = Some(keep);
+        weir
+    }
+
+    /// The same in a folder of the caller's.
+    pub fn at(dir: &Path, yaml: &str) -> Weir {
+        std::fs::create_dir_all(dir).expect("the folder");
+        let head = "version: 1\nlisten: { address: 127.0.0.1:0 }\nadmin: { address: 127.0.0.1:0 }\n";
+        std::fs::write(dir.join("weir.yaml"), format!("{head}{yaml}")).expect("weir.yaml");
+        Weir { dir: dir.to_path_buf(), child: None, environment: Vec::new(), _keep: None }
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Weir {
+        self.environment.push((name.to_string(), value.to_string()));
+        self
+    }
+
+    /// Starts `weir run` and waits until its data port is known.
+    pub fn start(mut self) -> Weir {
+        self.up();
+        self
+    }
+
+    /// Starts it (again).
+    pub fn up(&mut self) {
+        assert!(self.child.is_none(), "weir runs already");
+        let run_file = self.dir.join("weir-data/run.json");
+        let _gone = std::fs::remove_file(&run_file);
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.dir.join("stderr.log")).expect("log");
+        let out = log.try_clone().expect("log");
+        let mut command = self.command(&["run"]);
+        command.stdin(Stdio::null()).stdout(out).stderr(log);
+        process::die_with_parent(&mut command);
+        self.child = Some(command.spawn().expect("weir starts"));
+        until("weir has started", || {
+            if let Some(status) = self.child.as_mut().and_then(|c| c.try_wait().expect("wait")) {
+                panic!("weir ended at once with {status}:\n{}", self.stderr());
+            }
+            run_file.exists()
+        });
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(BINARY);
+        command.args(arguments).current_dir(&self.dir).env_remove("WEIR_LOG");
+        for (name, value) in &self.environment {
+            command.env(name, value);
+        }
+        command
+    }
+
+    /// Runs another command of the binary in the folder.
+    pub fn cli(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("weir runs")
+    }
+
+    /// The same, with JSON on stdout; panics if it is none.
+    pub fn cli_json(&self, arguments: &[&str]) -> Value {
+        let mut all = arguments.to_vec();
+        all.push("--json");
+        let output = self.cli(&all);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+            panic!(
+                "weir {all:?} printed no JSON ({error}), exit {}:\n{}{}",
+                output.status,
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            )
+        })
+    }
+
+    fn run_file(&self) -> Value {
+        let text = std::fs::read(self.dir.join("weir-data/run.json")).expect("run.json");
+        serde_json::from_slice(&text).expect("run.json is JSON")
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.run_file()["listen"].as_str().expect("listen").parse().expect("an address")
+    }
+
+    pub fn admin(&self) -> SocketAddr {
+        self.run_file()["admin"].as_str().expect("admin").parse().expect("an address")
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(self.address())
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("weir runs").id()
+    }
+
+    pub fn status(&self) -> Value {
+        Client::new(self.admin()).get("/api/v1/status").expect("status").json()
+    }
+
+    pub fn stderr(&self) -> String {
+        std::fs::read_to_string(self.dir.join("stderr.log")).unwrap_or_default()
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().expect("weir runs");
+        child.kill().expect("kill");
+        child.wait().expect("wait");
+    }
+
+    /// SIGTERM, and wait for the end.
+    pub fn term(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("weir runs");
+        process::signal(child.id(), rustix::process::Signal::TERM);
+        let mut ended = None;
+        until("weir has stopped", || {
+            ended = child.try_wait().expect("wait");
+            ended.is_some()
+        });
+        ended.expect("ended")
+    }
+
+    /// `weir drain --once`; panics with its output if it fails.
+    pub fn drain(&self) {
+        let output = self.cli(&["drain", "--once"]);
+        assert!(
+            output.status.success(),
+            "weir drain --once: {}{}\n{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+            self.stderr()
+        );
+    }
+
+    /// `weir verify --deep --json`, which must be ok.
+    pub fn verify(&self) -> Value {
+        let report = self.cli_json(&["verify", "--deep"]);
+        assert_eq!(report["ok"], Value::Bool(true), "weir verify: {report:#}");
+        report
+    }
+
+    /// Waits until nothing is pending, drains, and checks the three equations and the files. The status and the report.
+    pub fn settle(&self) -> (Value, Value) {
+        until("no call is pending", || number(&self.status(), "/calls/pending") == 0);
+        self.drain();
+        let status = self.status();
+        balanced(&status);
+        assert_eq!(number(&status, "/rows/backlog"), 0, "{status:#}");
+        (status, self.verify())
+    }
+
+    pub fn parquet(&self) -> PathBuf {
+        self.dir.join("weir-data/parquet")
+    }
+}
+
+
+impl Drop for Weir {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _killed = child.kill();
+            let _waited = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- weir's own words ({}) ---\n{}", self.dir.display(), self.stderr());
+        }
+    }
+}
+
+/// A number of the status; panics if it is not there.
+pub fn number(status: &Value, pointer: &str) -> u64 {
+    status.pointer(pointer).and_then(Value::as_u64).unwrap_or_else(|| panic!("no {pointer} in {status:#}"))
+}
+
+pub fn dropped(status: &Value) -> u64 {
+    status["calls"]["dropped"].as_object().expect("dropped").values().filter_map(Value::as_u64).sum()
+}
+
+/// The three equations of the ledger.
+pub fn balanced(status: &Value) {
+    let n = |pointer: &str| number(status, pointer);
+    assert_eq!(
+        n("/calls/seen"),
+        n("/calls/logged") + n("/calls/pending") + dropped(status) + n("/calls/unsampled"),
+        "{status:#}"
+    );
+    assert_eq!(n("/rows/appended"), n("/rows/delivered") + n("/rows/backlog"), "{status:#}");
+    assert_eq!(n("/rows/consumed"), n("/rows/stored") + n("/rows/resent"), "{status:#}");
+}
+
+/// Rows over all tables of a `weir verify` report.
+pub fn rows(report: &Value) -> u64 {
+    report["tables"].as_object().expect("tables").values().map(|t| t["rows"].as_u64().expect("rows")).sum()
+}
+
+/// A wait for the test's own use.
+pub const SOON: Duration = Duration::from_millis(20);
