@@ -1,6 +1,24 @@
 //! What was written in YAML, checked: one struct per stage, every value resolved, no stage sees another's.
 //!
-//! `file` holds the YAML as written, `check` turns it into [`Config`] or into an error with line, column and fix.
+//! The text becomes a `tree` that knows every line and column, `later` refuses what this version does not build and
+//! secrets that stand in the file, `read` fills the structs of [`file`] (the YAML as written, with the defaults), and
+//! `check` turns them into [`Config`]. Whatever is wrong is one [`ConfigError`]: place, what, and the fix.
+
+mod check;
+pub mod file;
+mod later;
+mod load;
+mod read;
+mod report;
+mod show;
+mod starter;
+mod tree;
+pub mod units;
+mod values;
+
+pub use report::{ConfigError, Place};
+pub use show::json_schema;
+pub use starter::init_yaml;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,7 +26,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// The checked configuration of one process.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Folder of the log, the ledger, the local Parquet and `run.json`.
     pub data_dir: PathBuf,
@@ -30,7 +48,7 @@ pub struct Config {
 }
 
 /// The data port.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Listen {
     pub address: SocketAddr,
     /// Connections open at once; further ones wait in the kernel's backlog.
@@ -49,14 +67,14 @@ pub struct Listen {
     pub drain_timeout: Duration,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Admin {
     /// Loopback only, until tokens come.
     pub address: SocketAddr,
 }
 
 /// Requests under one path prefix, forwarded to one model server.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Route {
     pub name: String,
     /// Prefix of whole segments; `/` matches everything.
@@ -95,8 +113,10 @@ pub enum VersionFrom {
     Response(Vec<String>),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum ProtocolChoice {
+    #[default]
     Auto,
     Json,
     V1,
@@ -104,7 +124,7 @@ pub enum ProtocolChoice {
     Raw,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Timeouts {
     pub connect: Duration,
     /// From the request's head sent to the answer's head.
@@ -115,7 +135,7 @@ pub struct Timeouts {
     pub pool_idle: Duration,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Capture {
     pub mode: CaptureMode,
     /// Bytes kept per side; beyond it the copy is cut.
@@ -136,20 +156,26 @@ pub struct Capture {
     pub depth_max: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum CaptureMode {
+    #[default]
     BestEffort,
     Off,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Rows {
+    #[default]
     Split,
     Keep,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Bodies {
+    #[default]
     OnError,
     Always,
     Never,
@@ -175,7 +201,7 @@ pub enum RedactAction {
     Drop,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Log {
     /// What a power cut can take.
     pub sync: Duration,
@@ -186,7 +212,7 @@ pub struct Log {
 }
 
 /// Deadlines of the phases after the gateway's `drain_timeout`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Stop {
     pub recorders: Duration,
     pub publish: Duration,
@@ -194,7 +220,7 @@ pub struct Stop {
 }
 
 /// Ceilings in bytes; the sum is printed at start.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Memory {
     pub capture_bytes: u64,
     pub queue_bytes: u64,
@@ -202,7 +228,7 @@ pub struct Memory {
     pub drain_bytes: u64,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Kafka {
     pub brokers: Vec<String>,
     /// Template; `{model}` is replaced.
@@ -221,7 +247,7 @@ pub struct CreateTopics {
     pub replication: i32,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Drain {
     /// Topic names; `{model}` stands for the topics of this process's routes and logs.
     pub topics: Vec<String>,
@@ -233,7 +259,7 @@ pub struct Drain {
     pub resend_window: Duration,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Store {
     pub to: StoreTo,
     pub roll_bytes: u64,
@@ -259,7 +285,7 @@ pub struct S3 {
     pub path_style: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Partitioning {
     Day,
@@ -274,8 +300,10 @@ pub struct Parquet {
     pub encodings: Encodings,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Encodings {
+    #[default]
     /// PLAIN and dictionary only.
     Compatible,
     /// Delta encodings for timestamps, integers and long text.
@@ -287,3 +315,6 @@ pub struct Roles {
     pub gateway: bool,
     pub drain: bool,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,249 @@
+//! A checked configuration as text: the effective YAML, the JSON schema, the memory it may take.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::file::{
+    self, Compression, Concurrency, File, Format, HeaderChoice, Limits, Ordered, Recorders, Redaction, Retry, Role,
+    Start,
+};
+use super::units::{Size, Span};
+use super::{Config, Route, Side, Store, StoreTo, VersionFrom};
+
+/// The JSON schema of the configuration file, for editors.
+pub fn json_schema() -> Value {
+    let mut schema = schemars::schema_for!(File).to_value();
+    if let Some(root) = schema.as_object_mut() {
+        root.insert("title".to_owned(), "weir.yaml".into());
+        root.insert("required".to_owned(), serde_json::json!(["version"]));
+    }
+    schema
+}
+
+impl Config {
+    /// The whole configuration as it is used, as YAML that gives the same configuration when it is read again. It has no
+    /// secrets: no key of this version holds one.
+    pub fn to_yaml_effective(&self) -> String {
+        let file = serde_json::to_value(written(self)).expect("a configuration has only string keys");
+        let mut yaml = String::new();
+        block(&mut yaml, &file, 0);
+        yaml
+    }
+
+    /// The most memory that the buffers may take, in bytes: the stages that this process runs.
+    pub fn memory_sum(&self) -> u64 {
+        self.memory_parts().iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// [`Config::memory_sum`] for people: `288MiB of buffers: capture 64MiB + queue 64MiB + producer 32MiB + drain 128MiB`.
+    pub fn memory_line(&self) -> String {
+        let parts: Vec<String> =
+            self.memory_parts().iter().map(|(name, bytes)| format!("{name} {}", Size(*bytes))).collect();
+        format!("{} of buffers: {}", Size(self.memory_sum()), parts.join(" + "))
+    }
+
+    fn memory_parts(&self) -> Vec<(&'static str, u64)> {
+        let memory = &self.memory;
+        let mut parts = Vec::new();
+        if self.roles.gateway {
+            parts.push(("capture", memory.capture_bytes));
+            parts.push(("queue", memory.queue_bytes));
+            if self.kafka.is_some() {
+                parts.push(("producer", memory.producer_bytes));
+            }
+        }
+        if self.roles.drain {
+            parts.push(("drain", memory.drain_bytes));
+        }
+        parts
+    }
+}
+
+/// The checked configuration in the file's form, every value written out.
+fn written(config: &Config) -> File {
+    let listen = &config.listen;
+    File {
+        version: Some(1),
+        data_dir: config.data_dir.display().to_string(),
+        listen: file::Listen {
+            address: listen.address.to_string(),
+            limits: Limits {
+                connections: listen.connections_max,
+                headers: listen.headers_max,
+                header_bytes: Size(listen.header_bytes_max),
+                body: Size(listen.body_bytes_max),
+                header_timeout: Span(listen.header_timeout),
+                body_idle: Span(listen.body_idle),
+            },
+            drain_timeout: Span(listen.drain_timeout),
+        },
+        admin: file::Admin { address: config.admin.address.to_string(), token: "auto".to_owned() },
+        routes: Ordered(config.routes.iter().map(|route| (route.name.clone(), written_route(route))).collect()),
+        models_max: config.models_max,
+        recorders: Recorders::Count(config.recorders),
+        log: file::Log {
+            sync: Span(config.log.sync),
+            max_size: Size(config.log.bytes_max),
+            reserve_free: Size(config.log.reserve_free_bytes),
+            segment: Size(config.log.segment_bytes),
+        },
+        stop: file::Stop {
+            recorders: Span(config.stop.recorders),
+            publish: Span(config.stop.publish),
+            store: Span(config.stop.store),
+        },
+        memory: file::Memory {
+            capture: Size(config.memory.capture_bytes),
+            queue: Size(config.memory.queue_bytes),
+            producer: Size(config.memory.producer_bytes),
+            drain: Size(config.memory.drain_bytes),
+        },
+        kafka: config.kafka.as_ref().map(|kafka| file::Kafka {
+            brokers: kafka.brokers.clone(),
+            topic: kafka.topic.clone(),
+            format: Format::Json,
+            lanes: kafka.lanes,
+            max_record: Size(kafka.record_bytes_max as u64),
+            producer: kafka.producer.clone(),
+            consumer: kafka.consumer.clone(),
+            create_topics: kafka
+                .create_topics
+                .map(|create| file::CreateTopics { partitions: create.partitions, replication: create.replication }),
+        }),
+        drain: file::Drain {
+            topics: config.drain.topics.clone(),
+            group: config.drain.group.clone(),
+            start: if config.drain.start_earliest { Start::Earliest } else { Start::Latest },
+            writers: 1,
+            spool: Size(config.drain.spool_bytes_max),
+            resend_window: Span(config.drain.resend_window),
+        },
+        store: written_store(&config.store),
+        roles: [(config.roles.gateway, Role::Gateway), (config.roles.drain, Role::Drain)]
+            .into_iter()
+            .filter_map(|(has, role)| has.then_some(role))
+            .collect(),
+    }
+}
+
+fn written_route(route: &Route) -> file::Route {
+    let capture = &route.capture;
+    let upstream = format!("http://{}{}", route.upstream.authority, route.upstream.path.as_deref().unwrap_or(""));
+    file::Route {
+        path: Some(route.path.clone()),
+        upstream: Some(upstream),
+        model: route.model.clone(),
+        version: route.version.as_ref().map(|version| match version {
+            VersionFrom::Fixed(text) => text.clone(),
+            VersionFrom::Header(name) => format!("header:{name}"),
+            VersionFrom::Response(keys) => format!("response:$.{}", keys.join(".")),
+        }),
+        protocol: route.protocol,
+        timeouts: file::Timeouts {
+            connect: Span(route.timeouts.connect),
+            first_byte: Span(route.timeouts.first_byte),
+            idle: Span(route.timeouts.idle),
+            pool_idle: Span(route.timeouts.pool_idle),
+        },
+        retry: Retry { connect: route.retry_connect, stale: false },
+        concurrency: Concurrency(route.concurrency_max),
+        labels: route.labels.clone(),
+        capture: file::Capture {
+            mode: capture.mode,
+            body: Size(capture.body_bytes_max),
+            sample: 1.0,
+            headers: capture.headers.clone(),
+            rows: capture.rows,
+            bodies: capture.bodies,
+            header: if capture.header_allowed { HeaderChoice::Allow } else { HeaderChoice::Forbid },
+            methods: capture.methods.clone(),
+            rows_max: capture.rows_max,
+            decompressed: Size(capture.decompressed_bytes_max),
+            depth: capture.depth_max,
+        },
+        redact: Ordered(
+            route
+                .redact
+                .iter()
+                .map(|rule| {
+                    let side = match rule.side {
+                        Side::Inputs => "inputs",
+                        Side::Outputs => "outputs",
+                    };
+                    (format!("{side}.{}", rule.keys.join(".")), Redaction::Drop)
+                })
+                .collect(),
+        ),
+    }
+}
+
+fn written_store(store: &Store) -> file::Store {
+    let mut file = file::Store {
+        roll: file::Roll { size: Size(store.roll_bytes), every: Span(store.roll_every) },
+        partition: store.partition,
+        parquet: file::Parquet {
+            compression: Compression::Zstd,
+            level: store.parquet.zstd_level,
+            row_group: store.parquet.row_group_rows,
+            encodings: store.parquet.encodings,
+        },
+        columns_max: store.columns_max,
+        ..file::Store::default()
+    };
+    match &store.to {
+        StoreTo::Folder(path) => file.to = Some(path.display().to_string()),
+        StoreTo::S3(s3) => {
+            let slash = if s3.prefix.is_empty() { "" } else { "/" };
+            file.to = Some(format!("s3://{}{slash}{}", s3.bucket, s3.prefix));
+            file.endpoint = s3.endpoint.clone();
+            file.region = s3.region.clone();
+            file.path_style = Some(s3.path_style);
+        }
+    }
+    file
+}
+
+/// Writes the entries of a map as block YAML; maps below it go deeper, lists stay on their line.
+fn block(yaml: &mut String, value: &Value, depth: usize) {
+    let Value::Object(entries) = value else { return };
+    for (key, value) in entries {
+        yaml.push_str(&"  ".repeat(depth));
+        yaml.push_str(&text(key));
+        match value {
+            Value::Object(inner) if !inner.is_empty() => {
+                yaml.push_str(":\n");
+                block(yaml, value, depth + 1);
+            }
+            _ => {
+                let _ = writeln!(yaml, ": {}", flow(value));
+            }
+        }
+    }
+}
+
+fn flow(value: &Value) -> String {
+    match value {
+        Value::String(said) => text(said),
+        Value::Array(items) => format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", ")),
+        Value::Number(number) if number.is_f64() => format!("{:?}", number.as_f64().unwrap_or_default()),
+        other => other.to_string(),
+    }
+}
+
+/// A text as YAML: plain where nothing can mistake it for something else, in JSON's quotes (which are YAML's) otherwise.
+fn text(said: &str) -> String {
+    let plain = said.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '.' | '/'))
+        && said.chars().all(|c| c.is_ascii_alphanumeric() || "._/:@+=-".contains(c))
+        && !said.ends_with(':')
+        && !said.starts_with("...")
+        && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&said.to_ascii_lowercase().as_str())
+        && !said.trim_start_matches('.').starts_with(|c: char| c.is_ascii_digit())
+        && !matches!(said.to_ascii_lowercase().as_str(), ".inf" | ".nan");
+    let unit =
+        said.parse::<Span>().is_ok() || said.parse::<Size>().is_ok() || said.parse::<std::net::SocketAddr>().is_ok();
+    if plain || unit {
+        return said.to_owned();
+    }
+    Value::String(said.to_owned()).to_string()
+}

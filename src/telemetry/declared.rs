@@ -1,0 +1,82 @@
+//! The table of metrics: name, and what it means. The doc comment of each is the HELP text a scraper sees.
+
+use opentelemetry::metrics::{AsyncInstrument, Counter, Histogram, Meter};
+
+/// One metric's name and HELP text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Declared {
+    pub name: &'static str,
+    pub help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($(#[doc = $help:literal])+ $id:ident = $name:literal;)+) => {
+        $(
+            $(#[doc = $help])+
+            pub(super) const $id: Declared = Declared { name: $name, help: concat!($($help),+) };
+        )+
+        /// Every metric that this process exports.
+        #[cfg(test)]
+        pub(super) const ALL: &[Declared] = &[$($id),+];
+    };
+}
+
+metrics! {
+    /// Requests that reached a route and ended, by the class of the status sent (none: the client got no answer)
+    REQUESTS = "weir_requests_total";
+    /// Seconds from the head of a predicting request to the end of its answer
+    SECONDS = "weir_request_seconds";
+    /// Requests that do not predict (health, metadata, GET): forwarded, not recorded
+    PASSED = "weir_passed_total";
+    /// Bodies that were not kept because memory.capture was used up; their records exist without them
+    NOT_KEPT = "weir_capture_not_kept_total";
+    /// Requests refused before they reached a route; they are not calls
+    REFUSED = "weir_refused_total";
+    /// Client connections open now
+    CONNECTIONS = "weir_connections";
+    /// Calls by what became of them: seen = logged + pending + dropped + unsampled
+    CALLS = "weir_calls_total";
+    /// Calls without a record, by reason
+    DROPPED = "weir_dropped_total";
+    /// Calls seen and not yet settled
+    PENDING = "weir_pending_calls";
+    /// Rows by stage: appended = delivered + backlog, consumed = stored + resent; quarantined rows are stored rows
+    ROWS = "weir_rows_total";
+    /// Rows in the log that are not yet delivered (to Kafka, or to the store when there is no Kafka)
+    BACKLOG = "weir_backlog_rows";
+    /// Bytes of the log on disk
+    LOG_BYTES = "weir_log_bytes";
+    /// Age in seconds of the oldest row that is not yet in the store, 0 if there is none
+    OLDEST = "weir_oldest_unstored_seconds";
+}
+
+/// What the OpenTelemetry conventions advise for request durations in seconds.
+pub(super) const SECONDS_BOUNDARIES: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+impl Declared {
+    fn help(&self) -> &'static str {
+        self.help.trim()
+    }
+
+    pub(super) fn counter(&self, meter: &Meter) -> Counter<u64> {
+        meter.u64_counter(self.name).with_description(self.help()).build()
+    }
+
+    pub(super) fn histogram(&self, meter: &Meter, boundaries: &[f64]) -> Histogram<f64> {
+        meter.f64_histogram(self.name).with_description(self.help()).with_boundaries(boundaries.to_vec()).build()
+    }
+
+    /// A counter whose total is kept elsewhere and read at scrape time.
+    pub(super) fn observed(&self, meter: &Meter, read: impl Fn(&dyn AsyncInstrument<u64>) + Send + Sync + 'static) {
+        meter.u64_observable_counter(self.name).with_description(self.help()).with_callback(read).build();
+    }
+
+    pub(super) fn gauge(&self, meter: &Meter, read: impl Fn(&dyn AsyncInstrument<u64>) + Send + Sync + 'static) {
+        meter.u64_observable_gauge(self.name).with_description(self.help()).with_callback(read).build();
+    }
+
+    pub(super) fn gauge_f64(&self, meter: &Meter, read: impl Fn(&dyn AsyncInstrument<f64>) + Send + Sync + 'static) {
+        meter.f64_observable_gauge(self.name).with_description(self.help()).with_callback(read).build();
+    }
+}

@@ -1,0 +1,137 @@
+//! Numbers that other modules keep, read once per scrape and shown as metrics.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{AsyncInstrument, Meter};
+
+use super::declared;
+
+/// The three equations and what stands behind them, as they are at one moment. Totals only ever grow within a process.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Snapshot {
+    /// Calls that were seen.
+    pub seen: u64,
+    /// Calls that are in the log.
+    pub logged: u64,
+    /// Calls without a record because the client or the sampling rate said so.
+    pub unsampled: u64,
+    /// Calls without a record, by reason.
+    pub dropped: Vec<(&'static str, u64)>,
+    /// Calls seen and not yet settled.
+    pub pending: u64,
+    /// Rows appended to the log.
+    pub appended: u64,
+    /// Rows acknowledged by Kafka, or stored when there is no Kafka.
+    pub delivered: u64,
+    /// Rows appended and not yet delivered.
+    pub backlog: u64,
+    /// Rows that the drain has taken from its source.
+    pub consumed: u64,
+    /// Rows in the store, quarantined ones included.
+    pub stored: u64,
+    /// Rows that the drain recognised as sent before.
+    pub resent: u64,
+    /// Stored rows that could not be read as records.
+    pub quarantined: u64,
+    /// Bytes of the log on disk.
+    pub log_bytes: u64,
+    /// Age of the oldest row that is not in the store, 0 if there is none.
+    pub oldest_unstored_seconds: f64,
+}
+
+type Read = dyn Fn() -> Snapshot + Send + Sync;
+
+/// Holds the last [`Snapshot`]; one read serves every instrument of a scrape, so the equations hold within a page.
+#[derive(Clone, Default)]
+pub(super) struct Observer {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    read: Option<Arc<Read>>,
+    /// `None` until something is observed: no series is shown rather than a false zero.
+    last: Option<Snapshot>,
+}
+
+impl Observer {
+    /// Registers the instruments that show snapshots.
+    pub(super) fn new(meter: &Meter) -> Observer {
+        let observer = Observer::default();
+        declared::CALLS.observed(meter, {
+            let observer = observer.clone();
+            move |counter| {
+                observer.with(|now| {
+                    labelled(counter, "state", "seen", now.seen);
+                    labelled(counter, "state", "logged", now.logged);
+                    labelled(counter, "state", "unsampled", now.unsampled);
+                });
+            }
+        });
+        declared::DROPPED.observed(meter, {
+            let observer = observer.clone();
+            move |counter| {
+                observer.with(|now| {
+                    for (reason, calls) in &now.dropped {
+                        labelled(counter, "reason", reason, *calls);
+                    }
+                });
+            }
+        });
+        declared::ROWS.observed(meter, {
+            let observer = observer.clone();
+            move |counter| {
+                observer.with(|now| {
+                    for (state, rows) in [
+                        ("appended", now.appended),
+                        ("delivered", now.delivered),
+                        ("consumed", now.consumed),
+                        ("stored", now.stored),
+                        ("resent", now.resent),
+                        ("quarantined", now.quarantined),
+                    ] {
+                        labelled(counter, "state", state, rows);
+                    }
+                });
+            }
+        });
+        let gauges: [(declared::Declared, fn(&Snapshot) -> u64); 3] = [
+            (declared::PENDING, |now| now.pending),
+            (declared::BACKLOG, |now| now.backlog),
+            (declared::LOG_BYTES, |now| now.log_bytes),
+        ];
+        for (gauge, value) in gauges {
+            let observer = observer.clone();
+            gauge.gauge(meter, move |instrument| observer.with(|now| instrument.observe(value(now), &[])));
+        }
+        declared::OLDEST.gauge_f64(meter, {
+            let observer = observer.clone();
+            move |gauge| observer.with(|now| gauge.observe(now.oldest_unstored_seconds, &[]))
+        });
+        observer
+    }
+
+    pub(super) fn set(&self, read: Arc<Read>) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).read = Some(read);
+    }
+
+    /// Reads anew. The reader is called without the lock: it may be slow, and it may count.
+    pub(super) fn refresh(&self) {
+        let read = self.state.lock().unwrap_or_else(PoisonError::into_inner).read.clone();
+        if let Some(read) = read {
+            let now = read();
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).last = Some(now);
+        }
+    }
+
+    fn with(&self, show: impl FnOnce(&Snapshot)) {
+        if let Some(last) = &self.state.lock().unwrap_or_else(PoisonError::into_inner).last {
+            show(last);
+        }
+    }
+}
+
+fn labelled(counter: &dyn AsyncInstrument<u64>, key: &'static str, value: &'static str, total: u64) {
+    counter.observe(total, &[KeyValue::new(key, value)]);
+}
