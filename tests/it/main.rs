@@ -1,3 +1,5 @@
 //! Integration tests: the real binary, real servers over the wire.
 
 mod support;
+
+mod s3_store;

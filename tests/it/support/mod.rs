@@ -1,1 +1,4 @@
 //! Starts and stops what the tests talk to.
+
+pub mod fetch;
+pub mod s3;

@@ -1,0 +1,198 @@
+//! A real S3 server: VersityGW on a folder, or the one that `WEIR_TEST_S3=endpoint,key,secret` names.
+
+use std::fs::File;
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use aws_config::BehaviorVersion;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{Credentials, Region};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use weir::config;
+
+use super::fetch::{Tied, fetched, free_port, must_run};
+
+const VERSION: &str = "v1.8.0";
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Where a test's bucket is, and the keys to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// `http://127.0.0.1:port`.
+    pub endpoint: String,
+    pub key: String,
+    pub secret: String,
+}
+
+impl Account {
+    /// What the AWS tools and SDKs read; for the real binary's environment.
+    pub fn env(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("AWS_ACCESS_KEY_ID", self.key.clone()),
+            ("AWS_SECRET_ACCESS_KEY", self.secret.clone()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+        ]
+    }
+}
+
+/// A VersityGW of one's own, stopped when dropped. Tests that do not stop or pause it use [`bucket`].
+pub struct Gateway {
+    pub account: Account,
+    pub process: Tied,
+    _folder: TempDir,
+}
+
+impl Gateway {
+    pub fn start() -> Gateway {
+        let program = fetched(&format!("versitygw-{VERSION}"), |folder| {
+            let package = format!("github.com/versity/versitygw/cmd/versitygw@{VERSION}");
+            let fix = "install Go (https://go.dev/dl), which builds the tests' S3 server, or set WEIR_TEST_S3=endpoint,key,secret";
+            must_run(Command::new("go").args(["install", &package]).env("GOBIN", folder), fix);
+        })
+        .join("versitygw");
+        remove_dead_folders();
+        // Another process may take the port between the look and the start.
+        for _ in 0..5 {
+            let prefix = format!("s3-{}-", std::process::id());
+            let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+            let (objects, log) = (folder.path().join("objects"), folder.path().join("log"));
+            std::fs::create_dir(&objects).unwrap();
+            let output = File::create(&log).unwrap();
+            let address = format!("127.0.0.1:{}", free_port());
+            let account = Account {
+                endpoint: format!("http://{address}"),
+                key: "weirtest".to_owned(),
+                secret: "weirtestsecret".to_owned(),
+            };
+            let mut command = Command::new(&program);
+            command
+                .args(["--port", &address, "posix"])
+                .arg(&objects)
+                .env("ROOT_ACCESS_KEY", &account.key)
+                .env("ROOT_SECRET_KEY", &account.secret)
+                .stdin(Stdio::null())
+                .stdout(output.try_clone().unwrap())
+                .stderr(output);
+            let process = Tied::start(command);
+            let deadline = Instant::now() + START_TIMEOUT;
+            while Instant::now() < deadline && !process.has_ended() {
+                if TcpStream::connect(&address).is_ok() && !process.has_ended() {
+                    return Gateway { account, process, _folder: folder };
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            eprintln!("versitygw did not start:\n{}", std::fs::read_to_string(&log).unwrap_or_default());
+        }
+        panic!("versitygw did not start five times in a row");
+    }
+}
+
+/// Removes the folders of test processes that have ended: the shared server lives as long as its process, so nobody drops it.
+fn remove_dead_folders() {
+    for entry in std::fs::read_dir(env!("CARGO_TARGET_TMPDIR")).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name.strip_prefix("s3-").and_then(|rest| rest.split_once('-')).map(|(pid, _)| pid.to_owned());
+        if pid.is_some_and(|pid| !std::path::Path::new("/proc").join(pid).exists()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// The account that this test process shares: one server for all tests, each with a bucket of its own.
+pub fn account() -> Account {
+    static SHARED: OnceLock<(Account, Option<Gateway>)> = OnceLock::new();
+    let start = || match std::env::var("WEIR_TEST_S3") {
+        Ok(text) => match text.split(',').collect::<Vec<_>>()[..] {
+            [endpoint, key, secret] => {
+                let [endpoint, key, secret] = [endpoint, key, secret].map(str::to_owned);
+                (Account { endpoint, key, secret }, None)
+            }
+            _ => panic!("WEIR_TEST_S3 is not `endpoint,key,secret`"),
+        },
+        Err(_) => {
+            let gateway = Gateway::start();
+            (gateway.account.clone(), Some(gateway))
+        }
+    };
+    SHARED.get_or_init(start).0.clone()
+}
+
+/// A new bucket on the shared server.
+pub fn bucket() -> Bucket {
+    Bucket::create(&account())
+}
+
+/// A bucket of one test, seen through a client that is not weir's.
+pub struct Bucket {
+    pub account: Account,
+    pub name: String,
+    client: Client,
+    runtime: Runtime,
+}
+
+impl Bucket {
+    pub fn create(account: &Account) -> Bucket {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .endpoint_url(&account.endpoint)
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new(&account.key, &account.secret, None, None, "test"))
+            .force_path_style(true)
+            .build();
+        let client = Client::from_conf(config);
+        let name = format!("weir-{}", uuid::Uuid::new_v4().simple());
+        runtime.block_on(client.create_bucket().bucket(&name).send()).unwrap();
+        Bucket { account: account.clone(), name, client, runtime }
+    }
+
+    /// How weir is told of it.
+    pub fn config(&self, prefix: &str) -> config::S3 {
+        config::S3 {
+            bucket: self.name.clone(),
+            prefix: prefix.to_owned(),
+            endpoint: Some(self.account.endpoint.clone()),
+            region: Some("us-east-1".to_owned()),
+            path_style: true,
+        }
+    }
+
+    /// A runtime that lives as long as the bucket, for stores opened on it.
+    pub fn runtime(&self) -> &tokio::runtime::Handle {
+        self.runtime.handle()
+    }
+
+    /// Every key, in the server's order.
+    pub fn keys(&self) -> Vec<String> {
+        self.runtime.block_on(async {
+            let mut pages = self.client.list_objects_v2().bucket(&self.name).into_paginator().send();
+            let mut keys = Vec::new();
+            while let Some(page) = pages.next().await {
+                keys.extend(page.unwrap().contents().iter().filter_map(|object| object.key().map(str::to_owned)));
+            }
+            keys
+        })
+    }
+
+    pub fn get(&self, key: &str) -> Vec<u8> {
+        self.runtime.block_on(async {
+            let object = self.client.get_object().bucket(&self.name).key(key).send().await.unwrap();
+            object.body.collect().await.unwrap().to_vec()
+        })
+    }
+
+    /// Writes over whatever is there: damage, as no weir would do it.
+    pub fn put(&self, key: &str, bytes: Vec<u8>) {
+        let put = self.client.put_object().bucket(&self.name).key(key).body(bytes.into());
+        self.runtime.block_on(put.send()).unwrap();
+    }
+
+    pub fn delete(&self, key: &str) {
+        let delete = self.client.delete_object().bucket(&self.name).key(key);
+        self.runtime.block_on(delete.send()).unwrap();
+    }
+}
