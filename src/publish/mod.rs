@@ -1,1 +1,137 @@
+//! Log -> Kafka. In: the synced rows of every lane. Out: messages on the lanes' partitions, and the log's cursors, moved by delivery reports.
+//!
+//! One thread reads all lanes and feeds one idempotent producer (acks=all, no message timeout); librdkafka's callbacks run on a poll thread that
+//! only settles slots. Nothing is ever dropped here: a full queue holds the reader back, a refused message makes its lane start again from the cursor,
+//! a fatal error makes a new producer that sends everything from the cursors again, with the same `source` and `seq`, which is how the drain knows resends.
+//!
+//! A lane's partition is fixed by [`pins`] when the topic's partition count is first known; until then the lane just fills.
 
+pub mod message;
+
+mod client;
+mod lane;
+mod pins;
+mod producer;
+mod run;
+mod topics;
+mod window;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rdkafka::error::KafkaError;
+
+use crate::config;
+use crate::log::Logs;
+
+pub use client::Problem;
+pub(crate) use client::{ClientLog, ProblemSlot, client_config, lock};
+
+/// Why the publisher could not start. Brokers that are down are no reason.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// A property that librdkafka does not know or does not accept.
+    #[error("failed to make the kafka producer; check the names and values under `kafka.producer`")]
+    Client(#[source] KafkaError),
+    #[error("failed to start a publisher thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Sends every lane of every log to Kafka until it is stopped. Dropping it without [`Publisher::stop`] ends it at once; the rest stays in the log.
+pub struct Publisher {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How things stand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PublisherStatus {
+    /// What the client complains of: brokers that cannot be reached, refused logins, a producer being rebuilt.
+    pub problem: Option<Problem>,
+    /// How often a fatal error made a new producer necessary.
+    pub rebuilds: u64,
+    pub lanes: Vec<LaneStatus>,
+}
+
+/// One lane of one topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaneStatus {
+    pub topic: String,
+    pub lane: u32,
+    /// `None` until the topic's partition count is known.
+    pub partition: Option<u32>,
+    /// First seq not acknowledged by Kafka.
+    pub cursor: u64,
+    /// First seq not yet synced in the log.
+    pub synced: u64,
+    /// Messages sent and not acknowledged.
+    pub in_flight: usize,
+    /// Why this lane does not move, and since when.
+    pub problem: Option<Problem>,
+}
+
+/// What was left when the publisher stopped; it is in the log and is sent at the next start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoppedReport {
+    /// Rows not acknowledged, over all lanes.
+    pub backlog: u64,
+    /// The lanes that hold them.
+    pub lanes: Vec<LaneStatus>,
+    pub problem: Option<Problem>,
+}
+
+struct Shared {
+    stop: Mutex<Option<Instant>>,
+    status: Mutex<PublisherStatus>,
+}
+
+impl Publisher {
+    /// Starts publishing; returns at once, also when no broker can be reached.
+    ///
+    /// `data_dir` is the folder under which the logs lie (`log/<topic>/`, where the partition pins are kept); `producer_bytes` bounds what is in flight.
+    pub fn start(
+        kafka: &config::Kafka,
+        producer_bytes: u64,
+        data_dir: &Path,
+        logs: Logs,
+    ) -> Result<Publisher, PublishError> {
+        let shared = Arc::new(Shared { stop: Mutex::new(None), status: Mutex::default() });
+        let log_dir: PathBuf = data_dir.join("log");
+        let run = run::Run::new(kafka.clone(), producer_bytes, log_dir, logs, Arc::clone(&shared))?;
+        let thread = thread::Builder::new()
+            .name("weir-publish".into())
+            .spawn(move || run.run())
+            .map_err(PublishError::Thread)?;
+        Ok(Publisher { shared, thread: Some(thread) })
+    }
+
+    pub fn status(&self) -> PublisherStatus {
+        lock(&self.shared.status).clone()
+    }
+
+    /// Goes on until everything synced is acknowledged, but not longer than `deadline`; moves the cursors; says what is left.
+    pub fn stop(mut self, deadline: Duration) -> StoppedReport {
+        self.end(Instant::now() + deadline);
+        let status = self.status();
+        let lanes: Vec<LaneStatus> = status.lanes.into_iter().filter(|l| l.cursor < l.synced).collect();
+        let backlog = lanes.iter().map(|l| l.synced - l.cursor).sum();
+        StoppedReport { backlog, lanes, problem: status.problem }
+    }
+
+    fn end(&mut self, deadline: Instant) {
+        lock(&self.shared.stop).get_or_insert(deadline);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the publisher thread panicked; what it had not delivered is in the log");
+        }
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.end(Instant::now());
+    }
+}

@@ -1,0 +1,164 @@
+//! What the producer and the consumer have in common: how a client is configured, and where its complaints go.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::KafkaError;
+
+/// Lines of one kind (librdkafka's facility) are logged at most this often; an unreachable broker says the same several times a second.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// Something that does not work at present, and since when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub message: String,
+    pub since: SystemTime,
+}
+
+/// A place for the present problem: it keeps the time at which the trouble began while its wording changes.
+#[derive(Debug, Default)]
+pub(crate) struct ProblemSlot(Mutex<Option<Problem>>);
+
+impl ProblemSlot {
+    pub(crate) fn set(&self, message: impl Into<String>) {
+        let mut slot = lock(&self.0);
+        let since = slot.as_ref().map_or_else(SystemTime::now, |p| p.since);
+        *slot = Some(Problem { message: message.into(), since });
+    }
+
+    pub(crate) fn clear(&self) {
+        lock(&self.0).take();
+    }
+
+    pub(crate) fn get(&self) -> Option<Problem> {
+        lock(&self.0).clone()
+    }
+}
+
+/// A mutex whose holder panicked still guards plain data that is whole.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Builds a client's properties: weir's defaults, then what the configuration says, then what the guarantees rest on.
+pub(crate) fn client_config(
+    brokers: &[String],
+    defaults: &[(&str, &str)],
+    configured: &BTreeMap<String, String>,
+    fixed: &[(&str, &str)],
+) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("client.id", "weir");
+    config.set("socket.keepalive.enable", "true");
+    config.set("reconnect.backoff.ms", "100");
+    config.set("reconnect.backoff.max.ms", "2000");
+    for (name, value) in defaults {
+        config.set(*name, *value);
+    }
+    for (name, value) in configured {
+        config.set(name.as_str(), value.as_str());
+    }
+    for (name, value) in fixed {
+        config.set(*name, *value);
+    }
+    config.set("bootstrap.servers", brokers.join(","));
+    config.set_log_level(RDKafkaLogLevel::Info);
+    config
+}
+
+/// Sends librdkafka's log lines to `tracing`, each kind at most once in ten seconds.
+#[derive(Debug)]
+pub(crate) struct ClientLog {
+    role: &'static str,
+    kinds: Mutex<HashMap<String, Kind>>,
+}
+
+#[derive(Debug)]
+struct Kind {
+    last: Instant,
+    suppressed: u64,
+}
+
+impl ClientLog {
+    pub(crate) fn new(role: &'static str) -> Self {
+        ClientLog { role, kinds: Mutex::default() }
+    }
+
+    /// A line of librdkafka's own log.
+    pub(crate) fn line(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        let role = self.role;
+        match level {
+            RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
+                tracing::debug!(role, facility, "librdkafka: {text}");
+            }
+            _ => match self.admit(facility, Instant::now()) {
+                Some(0) => tracing::warn!(role, facility, "librdkafka: {text}"),
+                Some(suppressed) => tracing::warn!(role, facility, suppressed, "librdkafka: {text}"),
+                None => tracing::debug!(role, facility, "librdkafka: {text}"),
+            },
+        }
+    }
+
+    /// An error event of the client: brokers that cannot be reached, refused logins.
+    pub(crate) fn error(&self, error: &KafkaError, reason: &str) {
+        self.line(RDKafkaLogLevel::Error, &format!("{:?}", error.rdkafka_error_code()), reason);
+    }
+
+    /// `Some(lines suppressed since the last one)` if a line of this kind is due.
+    fn admit(&self, facility: &str, now: Instant) -> Option<u64> {
+        let mut kinds = lock(&self.kinds);
+        match kinds.get_mut(facility) {
+            Some(kind) if now.duration_since(kind.last) < LOG_EVERY => {
+                kind.suppressed += 1;
+                None
+            }
+            Some(kind) => {
+                kind.last = now;
+                Some(std::mem::take(&mut kind.suppressed))
+            }
+            None => {
+                kinds.insert(facility.to_owned(), Kind { last: now, suppressed: 0 });
+                Some(0)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_guarantees_rest_on_is_set_last() {
+        let configured = BTreeMap::from([("acks".to_owned(), "1".to_owned()), ("linger.ms".to_owned(), "5".to_owned())]);
+        let config = client_config(&["a:1".into(), "b:2".into()], &[("linger.ms", "20")], &configured, &[("acks", "all")]);
+        assert_eq!(config.get("acks"), Some("all"));
+        assert_eq!(config.get("linger.ms"), Some("5"));
+        assert_eq!(config.get("bootstrap.servers"), Some("a:1,b:2"));
+    }
+
+    #[test]
+    fn one_kind_of_line_is_logged_once_in_ten_seconds_with_the_count_of_the_others() {
+        let log = ClientLog::new("test");
+        let start = Instant::now();
+        assert_eq!(log.admit("FAIL", start), Some(0));
+        assert_eq!(log.admit("FAIL", start + Duration::from_secs(1)), None);
+        assert_eq!(log.admit("FAIL", start + Duration::from_secs(9)), None);
+        assert_eq!(log.admit("ERROR", start + Duration::from_secs(9)), Some(0));
+        assert_eq!(log.admit("FAIL", start + Duration::from_secs(10)), Some(2));
+    }
+
+    #[test]
+    fn a_problem_keeps_the_time_at_which_it_began() {
+        let slot = ProblemSlot::default();
+        slot.set("first");
+        let began = slot.get().map(|p| p.since);
+        slot.set("second");
+        assert_eq!(slot.get().map(|p| p.since), began);
+        assert_eq!(slot.get().map(|p| p.message).as_deref(), Some("second"));
+        slot.clear();
+        assert_eq!(slot.get(), None);
+    }
+}

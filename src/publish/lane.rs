@@ -1,0 +1,224 @@
+//! One lane on its way to its partition: reads the log from the cursor on, sends, keeps account of what is in flight.
+
+use std::sync::{Arc, Mutex};
+
+use super::client::{Problem, ProblemSlot, lock};
+use super::message::{self, SourceText};
+use super::producer::{NotSent, Producer, opaque};
+use super::run::Backoff;
+use super::window::Window;
+use super::{LaneStatus, pins};
+use crate::log::{Item, Lane, LogError, Reader};
+use crate::record::ContentType;
+
+/// Messages that one lane sends before the next one has its turn.
+const TURN: usize = 512;
+
+/// What a turn came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fed {
+    Sent,
+    Nothing,
+    /// The producer's queue is full: no lane can send.
+    QueueFull,
+    /// Messages of this lane were refused: look whether the topic is still as it was.
+    Refused,
+}
+
+pub(super) struct LaneFeed {
+    lane: Lane,
+    /// Its place in the reports.
+    index: usize,
+    partition: Option<u32>,
+    window: Arc<Mutex<Window>>,
+    reader: Option<Reader>,
+    /// Read and not yet in the producer's queue.
+    held: Option<Item>,
+    source: SourceText,
+    /// The cursor as the log knows it.
+    advanced: u64,
+    backoff: Backoff,
+    problem: ProblemSlot,
+}
+
+impl LaneFeed {
+    pub(super) fn new(lane: Lane, index: usize) -> Self {
+        let cursor = lane.cursor();
+        LaneFeed {
+            lane,
+            index,
+            partition: None,
+            window: Arc::new(Mutex::new(Window::new(cursor))),
+            reader: None,
+            held: None,
+            source: SourceText::default(),
+            advanced: cursor,
+            backoff: Backoff::default(),
+            problem: ProblemSlot::default(),
+        }
+    }
+
+    pub(super) fn topic(&self) -> &str {
+        self.lane.topic()
+    }
+
+    pub(super) fn is(&self, lane: &Lane) -> bool {
+        self.lane.log() == lane.log() && self.lane.lane() == lane.lane()
+    }
+
+    pub(super) fn window(&self) -> Arc<Mutex<Window>> {
+        Arc::clone(&self.window)
+    }
+
+    pub(super) fn partition(&self) -> Option<u32> {
+        self.partition
+    }
+
+    /// Sets the partition for a pinned partition count.
+    pub(super) fn place(&mut self, partitions: u32) {
+        self.partition = Some(pins::partition_of(self.lane.log(), self.lane.lane(), partitions));
+    }
+
+    /// The producer is gone: a new window from the cursor on.
+    pub(super) fn restart(&mut self) -> Arc<Mutex<Window>> {
+        let cursor = lock(&self.window).cursor();
+        self.window = Arc::new(Mutex::new(Window::new(cursor)));
+        self.reader = None;
+        self.held = None;
+        self.window()
+    }
+
+    /// Sends up to a turn's messages while fewer than `share` bytes of this lane are in flight.
+    pub(super) fn feed(&mut self, producer: &Producer, share: u64) -> Fed {
+        let Some(partition) = self.partition else { return Fed::Nothing };
+        if let Some(refused) = self.rewind_after_a_refusal() {
+            return refused;
+        }
+        if !self.backoff.due() {
+            return Fed::Nothing;
+        }
+        let mut sent = Fed::Nothing;
+        for _ in 0..TURN {
+            if lock(&self.window).unsettled_bytes() >= share {
+                break;
+            }
+            let item = match self.next() {
+                Ok(Some(item)) => item,
+                Ok(None) => break,
+                Err(error) => {
+                    self.fail(&format!("failed to read lane {} of `{}` from the log: {error}", self.lane.lane(), self.topic()));
+                    self.reader = None;
+                    break;
+                }
+            };
+            match self.send(producer, partition, &item) {
+                Ok(()) => sent = Fed::Sent,
+                Err(NotSent::QueueFull) => {
+                    self.held = Some(item);
+                    return if sent == Fed::Sent { Fed::Sent } else { Fed::QueueFull };
+                }
+                Err(NotSent::Refused(error)) => {
+                    self.held = Some(item);
+                    self.fail(&error.to_string());
+                    return Fed::Refused;
+                }
+            }
+        }
+        sent
+    }
+
+    /// When a message was refused and nothing is under way any more, everything from the cursor on is sent again.
+    fn rewind_after_a_refusal(&mut self) -> Option<Fed> {
+        let mut window = lock(&self.window);
+        let why = window.failure()?.to_owned();
+        if window.unsettled() > 0 {
+            return Some(Fed::Nothing);
+        }
+        window.rewind();
+        drop(window);
+        self.reader = None;
+        self.held = None;
+        self.fail(&format!("kafka refused a message: {why}"));
+        Some(Fed::Refused)
+    }
+
+    fn fail(&mut self, why: &str) {
+        if self.problem.get().is_none_or(|p| p.message != why) {
+            tracing::warn!(topic = self.lane.topic(), lane = self.lane.lane(), "{why}");
+        }
+        self.problem.set(why);
+        self.backoff.failed();
+    }
+
+    fn next(&mut self) -> Result<Option<Item>, LogError> {
+        if let Some(held) = self.held.take() {
+            return Ok(Some(held));
+        }
+        if self.reader.is_none() {
+            self.reader = Some(self.lane.reader(lock(&self.window).cursor())?);
+        }
+        match &mut self.reader {
+            Some(reader) => reader.next(),
+            None => Ok(None),
+        }
+    }
+
+    fn send(&mut self, producer: &Producer, partition: u32, item: &Item) -> Result<(), NotSent> {
+        let damaged;
+        let (seq, next, key, value, headers) = match item {
+            Item::Row(row) => {
+                let headers = message::headers(row.content_type, row.source, &mut self.source, row.seq, None);
+                (row.seq, row.seq + 1, row.key.as_deref(), row.value.as_ref(), headers)
+            }
+            Item::Damaged { seq, next, source, why, .. } => {
+                damaged = message::damaged_value(*seq, *next, *source, why);
+                let headers = message::headers(ContentType::Json, *source, &mut self.source, *seq, Some(*next));
+                (*seq, *next, None, damaged.as_slice(), headers)
+            }
+        };
+        debug_assert!(next > seq);
+        let bytes = u32::try_from(value.len() + key.map_or(0, <[u8]>::len)).unwrap_or(u32::MAX);
+        let slot = lock(&self.window).push(next, bytes);
+        let sent = producer.send(self.lane.topic(), partition, key, value, headers, opaque(self.index, slot));
+        if sent.is_err() {
+            lock(&self.window).pop();
+        }
+        sent
+    }
+
+    /// Tells the log how far Kafka has acknowledged; returns whether it moved.
+    pub(super) fn advance(&mut self) -> bool {
+        let cursor = lock(&self.window).cursor();
+        if cursor <= self.advanced {
+            return false;
+        }
+        self.lane.advance(cursor);
+        self.advanced = cursor;
+        self.backoff.worked();
+        self.problem.clear();
+        true
+    }
+
+    /// Whether everything synced is acknowledged.
+    pub(super) fn is_done(&self) -> bool {
+        let window = lock(&self.window);
+        window.is_empty() && self.held.is_none() && window.cursor() >= self.lane.synced()
+    }
+
+    pub(super) fn has_something_to_settle(&self) -> bool {
+        self.held.is_some() || !lock(&self.window).is_empty()
+    }
+
+    pub(super) fn status(&self, topic_problem: Option<Problem>) -> LaneStatus {
+        let window = lock(&self.window);
+        LaneStatus {
+            topic: self.lane.topic().to_owned(),
+            lane: self.lane.lane(),
+            partition: self.partition,
+            cursor: window.cursor(),
+            synced: self.lane.synced(),
+            in_flight: window.unsettled(),
+            problem: topic_problem.or_else(|| self.problem.get()),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The discover thread: which topics and partitions there are, and their bounds. Only it makes requests that wait for an answer.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataTopic;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::consume::Context;
+use super::shared::{Phase, Shared};
+use super::topics::{TopicPicker, Wanted};
+use crate::publish::lock;
+use crate::source::{Bounds, PartitionId};
+
+/// How often new topics and partitions are looked for.
+const EVERY: Duration = Duration::from_secs(5);
+/// The same while something is missing.
+const EVERY_WHILE_MISSING: Duration = Duration::from_millis(500);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// With more names than this, one request for all topics is cheaper than one for each.
+const SINGLE_REQUESTS_MAX: usize = 16;
+
+pub(super) struct Discover {
+    consumer: Arc<BaseConsumer<Context>>,
+    shared: Arc<Shared>,
+    picker: TopicPicker,
+    root: String,
+    said_missing: Vec<String>,
+}
+
+/// The metadata that stands beside a committed offset.
+pub(super) fn hint_metadata(root: &str) -> String {
+    format!("weir:{root}")
+}
+
+impl Discover {
+    pub(super) fn new(consumer: Arc<BaseConsumer<Context>>, shared: Arc<Shared>, picker: TopicPicker, root: String) -> Self {
+        Discover { consumer, shared, picker, root, said_missing: Vec::new() }
+    }
+
+    pub(super) fn run(mut self) {
+        loop {
+            let every = match self.look() {
+                Ok(true) => EVERY,
+                Ok(false) => EVERY_WHILE_MISSING,
+                Err(error) => {
+                    self.shared.problem.set(error.to_string());
+                    EVERY_WHILE_MISSING
+                }
+            };
+            if self.shared.wait_for_stop(every) {
+                return;
+            }
+        }
+    }
+
+    /// One look; `Ok(true)`: nothing that was asked for is missing.
+    fn look(&mut self) -> Result<bool, KafkaError> {
+        let wanted = self.picker.current();
+        let found = self.topics(&wanted)?;
+        let missing: Vec<String> = wanted.names.iter().filter(|n| !found.contains_key(*n)).cloned().collect();
+        if missing != self.said_missing {
+            for topic in missing.iter().filter(|t| !self.said_missing.contains(t)) {
+                tracing::warn!(topic, "topic `{topic}` does not exist yet; it is read once it does");
+            }
+            self.said_missing.clone_from(&missing);
+        }
+        let new: Vec<(PartitionId, i32)> = found
+            .iter()
+            .flat_map(|(topic, count)| {
+                let topic: Arc<str> = Arc::from(topic.as_str());
+                (0..*count).map(move |partition| (topic.clone(), partition))
+            })
+            .filter_map(|(topic, number)| {
+                let partition = u32::try_from(number).ok()?;
+                let id = PartitionId { origin: Arc::clone(&topic), topic, partition };
+                (!self.shared.knows(&id)).then_some((id, number))
+            })
+            .collect();
+        let all_announced = self.announce(&new)?;
+        if self.shared.look_again.swap(false, Ordering::AcqRel) {
+            self.look_at_known_partitions()?;
+        }
+        let complete = missing.is_empty() && all_announced && wanted.bad.is_empty();
+        match wanted.bad.first() {
+            Some(bad) => self.shared.problem.set(bad.as_str()),
+            None if all_announced => self.shared.problem.clear(),
+            None => {}
+        }
+        self.shared.found(missing, complete);
+        Ok(complete)
+    }
+
+    /// The wanted topics that exist, with their partition counts.
+    fn topics(&self, wanted: &Wanted) -> Result<BTreeMap<String, i32>, KafkaError> {
+        let mut found = BTreeMap::new();
+        let mut take = |topic: &MetadataTopic| {
+            if topic.error().is_none() && wanted.takes(topic.name()) && !topic.partitions().is_empty() {
+                found.insert(topic.name().to_owned(), i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX));
+            }
+        };
+        if wanted.patterns.is_empty() && wanted.names.len() <= SINGLE_REQUESTS_MAX {
+            for name in &wanted.names {
+                self.consumer.fetch_metadata(Some(name), ANSWER_TIMEOUT)?.topics().iter().for_each(&mut take);
+            }
+        } else {
+            self.consumer.fetch_metadata(None, ANSWER_TIMEOUT)?.topics().iter().for_each(&mut take);
+        }
+        Ok(found)
+    }
+
+    /// Announces new partitions with their bounds; `Ok(false)`: some have no leader yet.
+    fn announce(&self, new: &[(PartitionId, i32)]) -> Result<bool, KafkaError> {
+        if new.is_empty() {
+            return Ok(true);
+        }
+        let hints = self.hints(new);
+        let mut all = true;
+        for (id, number) in new {
+            match self.bounds(id, *number) {
+                Ok(bounds) => {
+                    let hint = hints.get(id).copied();
+                    self.shared.announce(id.clone(), *number, Bounds { hint, ..bounds });
+                }
+                Err(error) if self.shared.is_stopped() => return Err(error),
+                Err(error) => {
+                    tracing::debug!(topic = %id.topic, partition = id.partition, %error, "a partition has no bounds yet");
+                    self.shared.problem.set(format!("{}/{}: {error}", id.topic, id.partition));
+                    all = false;
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    fn bounds(&self, id: &PartitionId, number: i32) -> Result<Bounds, KafkaError> {
+        let (low, high) = self.consumer.fetch_watermarks(&id.topic, number, ANSWER_TIMEOUT)?;
+        let offset = |raw: i64| u64::try_from(raw).map_err(|_| KafkaError::MetadataFetch(RDKafkaErrorCode::InvalidArgument));
+        // The safe interface gives no topic ids.
+        Ok(Bounds { start: offset(low)?, end: offset(high)?, topic_id: String::new(), hint: None })
+    }
+
+    /// Offsets committed by a drain with the same root. They are hints, so an error only costs them.
+    fn hints(&self, new: &[(PartitionId, i32)]) -> HashMap<PartitionId, u64> {
+        let mut list = TopicPartitionList::with_capacity(new.len());
+        for (id, number) in new {
+            list.add_partition(&id.topic, *number);
+        }
+        let committed = match self.consumer.committed_offsets(list, ANSWER_TIMEOUT) {
+            Ok(committed) => committed,
+            Err(error) => {
+                tracing::debug!(%error, "no committed offsets to be had");
+                return HashMap::new();
+            }
+        };
+        let mine = hint_metadata(&self.root);
+        let of = |topic: &str, number: i32| new.iter().find(|(id, n)| *n == number && &*id.topic == topic).map(|(id, _)| id.clone());
+        committed
+            .elements()
+            .iter()
+            .filter(|e| e.error().is_ok() && e.metadata() == mine)
+            .filter_map(|e| match e.offset() {
+                Offset::Offset(offset) => Some((of(e.topic(), e.partition())?, u64::try_from(offset).ok()?)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// After an offset was out of range or a spool failed: partitions whose position is outside their bounds are announced anew, so that the drain
+    /// says whether data were lost; the others are assigned anew where they are.
+    fn look_at_known_partitions(&self) -> Result<(), KafkaError> {
+        for partition in self.shared.partitions() {
+            if self.shared.is_stopped() {
+                break;
+            }
+            let bounds = match self.bounds(&partition.id, partition.number) {
+                Ok(bounds) => bounds,
+                Err(error) => {
+                    self.shared.look_again.store(true, Ordering::Release);
+                    return Err(error);
+                }
+            };
+            let mut inner = lock(&partition.inner);
+            if inner.phase == Phase::Waiting {
+                continue;
+            }
+            if inner.lost || inner.next < bounds.start || inner.next > bounds.end {
+                drop(inner);
+                self.shared.announce_again(&partition, bounds);
+            } else {
+                inner.phase = Phase::Seeking { anew: true };
+                inner.seeks += 1;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,267 @@
+//! What the drain's thread and the two consumer threads share. Lock order: a partition, then the events.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use super::{KafkaSourceStatus, PartitionStatus, Reach};
+use crate::publish::{ProblemSlot, lock};
+use crate::source::spool::{Spool, SpoolPool, SpoolReader};
+use crate::source::{Bounds, Event, PartitionId, Progress, SourceError};
+
+pub(super) struct Shared {
+    pub pool: Arc<SpoolPool>,
+    pub problem: Arc<ProblemSlot>,
+    reach: Reach,
+    partitions: RwLock<BTreeMap<PartitionId, Arc<Partition>>>,
+    /// Grows with `partitions`, so that a thread can see that its own table is old.
+    version: AtomicU64,
+    events: Mutex<Events>,
+    ready: Condvar,
+    stopped: Mutex<bool>,
+    stop: Condvar,
+    /// All topics asked for by name were found, and all their partitions announced.
+    complete: AtomicBool,
+    missing: Mutex<Vec<String>>,
+    pub look_again: AtomicBool,
+    pub paused: AtomicBool,
+    pub repeated: AtomicU64,
+}
+
+#[derive(Default)]
+struct Events {
+    announced: VecDeque<Event>,
+    dirty: Vec<Arc<Partition>>,
+}
+
+/// One partition and what is at hand of it.
+pub(super) struct Partition {
+    pub id: PartitionId,
+    pub number: i32,
+    pub inner: Mutex<Inner>,
+}
+
+pub(super) struct Inner {
+    pub phase: Phase,
+    /// Counts the drain's seeks, so that one that came while another was being applied is seen.
+    pub seeks: u64,
+    pub spool: Spool,
+    /// First offset not at hand.
+    pub next: u64,
+    /// Where reading ends ([`Reach::ToEnd`]).
+    pub limit: Option<u64>,
+    /// An offset to commit as a hint.
+    pub commit: Option<u64>,
+    /// What is at hand is gone: to be announced anew.
+    pub lost: bool,
+    /// Whether the drain has been told of what came since.
+    noted: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The drain has not said where to begin.
+    Waiting,
+    /// It has; the consumer is not there yet. `anew`: the partition is to be assigned again even if it is.
+    Seeking { anew: bool },
+    Reading,
+}
+
+impl Inner {
+    /// Whether everything up to the limit is at hand.
+    pub fn is_finished(&self) -> bool {
+        self.phase != Phase::Waiting && self.limit.is_some_and(|limit| self.next >= limit)
+    }
+}
+
+impl Partition {
+    pub fn seek(&self, offset: u64) {
+        let mut inner = lock(&self.inner);
+        inner.spool.clear();
+        inner.next = offset;
+        inner.phase = Phase::Seeking { anew: false };
+        inner.seeks += 1;
+    }
+
+    pub fn read(&self, from: u64, to: u64) -> io::Result<SpoolReader> {
+        lock(&self.inner).spool.read(from, to)
+    }
+
+    pub fn commit(&self, next: u64) -> io::Result<()> {
+        let mut inner = lock(&self.inner);
+        inner.commit = Some(next);
+        inner.spool.cut(next)
+    }
+
+    fn progress(&self) -> Option<Event> {
+        let mut inner = lock(&self.inner);
+        inner.noted = false;
+        (inner.phase == Phase::Reading).then(|| {
+            let (messages, bytes) = (inner.spool.messages(), inner.spool.value_bytes());
+            Event::Message(Progress { partition: self.id.clone(), next: inner.next, messages, bytes })
+        })
+    }
+}
+
+impl Shared {
+    pub fn new(pool: Arc<SpoolPool>, problem: Arc<ProblemSlot>, reach: Reach) -> Shared {
+        Shared {
+            pool,
+            problem,
+            reach,
+            partitions: RwLock::default(),
+            version: AtomicU64::new(0),
+            events: Mutex::default(),
+            ready: Condvar::new(),
+            stopped: Mutex::new(false),
+            stop: Condvar::new(),
+            complete: AtomicBool::new(false),
+            missing: Mutex::default(),
+            look_again: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            repeated: AtomicU64::new(0),
+        }
+    }
+
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub fn partitions(&self) -> Vec<Arc<Partition>> {
+        self.partitions.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    pub fn knows(&self, id: &PartitionId) -> bool {
+        self.partitions.read().unwrap_or_else(PoisonError::into_inner).contains_key(id)
+    }
+
+    pub fn get(&self, id: &PartitionId) -> Result<Arc<Partition>, SourceError> {
+        let partitions = self.partitions.read().unwrap_or_else(PoisonError::into_inner);
+        let found = partitions.get(id).cloned();
+        found.ok_or_else(|| SourceError::Other(format!("{}/{} is not assigned", id.topic, id.partition)))
+    }
+
+    /// Adds a partition and tells the drain.
+    pub fn announce(&self, id: PartitionId, number: i32, bounds: Bounds) {
+        let limit = (self.reach == Reach::ToEnd).then_some(bounds.end);
+        let inner = Inner {
+            phase: Phase::Waiting,
+            seeks: 0,
+            spool: Spool::new(&self.pool),
+            next: 0,
+            limit,
+            commit: None,
+            lost: false,
+            noted: false,
+        };
+        let partition = Arc::new(Partition { id: id.clone(), number, inner: Mutex::new(inner) });
+        self.partitions.write().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), partition);
+        self.version.fetch_add(1, Ordering::Release);
+        self.push(vec![Event::Assigned { partition: id, bounds }]);
+    }
+
+    /// Drops what is at hand of a partition and has the drain begin anew with it.
+    pub fn announce_again(&self, partition: &Partition, bounds: Bounds) {
+        let mut inner = lock(&partition.inner);
+        inner.spool.clear();
+        inner.phase = Phase::Waiting;
+        inner.seeks += 1;
+        inner.lost = false;
+        self.push(vec![
+            Event::Revoked { partition: partition.id.clone() },
+            Event::Assigned { partition: partition.id.clone(), bounds },
+        ]);
+    }
+
+    fn push(&self, events: Vec<Event>) {
+        lock(&self.events).announced.extend(events);
+        self.ready.notify_one();
+    }
+
+    /// Notes that a partition has something new; returns whether it was not noted yet. [`Shared::tell`] tells the drain.
+    pub fn note(inner: &mut Inner) -> bool {
+        !std::mem::replace(&mut inner.noted, true)
+    }
+
+    pub fn tell(&self, noted: &mut Vec<Arc<Partition>>) {
+        if !noted.is_empty() {
+            lock(&self.events).dirty.append(noted);
+            self.ready.notify_one();
+        }
+    }
+
+    pub fn take_events(&self, wait: Duration) -> Vec<Event> {
+        let events = lock(&self.events);
+        let (mut events, _) = self
+            .ready
+            .wait_timeout_while(events, wait, |e| e.announced.is_empty() && e.dirty.is_empty())
+            .unwrap_or_else(PoisonError::into_inner);
+        let (announced, dirty) = (std::mem::take(&mut events.announced), std::mem::take(&mut events.dirty));
+        drop(events);
+        announced.into_iter().chain(dirty.into_iter().filter_map(|p| p.progress())).collect()
+    }
+
+    pub fn found(&self, missing: Vec<String>, complete: bool) {
+        *lock(&self.missing) = missing;
+        self.complete.store(complete, Ordering::Release);
+    }
+
+    pub fn at_end(&self) -> bool {
+        self.complete.load(Ordering::Acquire) && self.partitions().iter().all(|p| lock(&p.inner).is_finished())
+    }
+
+    pub fn stop(&self) {
+        *lock(&self.stopped) = true;
+        self.stop.notify_all();
+        self.ready.notify_all();
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        *lock(&self.stopped)
+    }
+
+    /// Waits for the end, at most `timeout`; ends early if `look_again` is set. Returns whether the end has come.
+    pub fn wait_for_stop(&self, timeout: Duration) -> bool {
+        let (stopped, _) = self
+            .stop
+            .wait_timeout_while(lock(&self.stopped), timeout, |s| !*s && !self.look_again.load(Ordering::Acquire))
+            .unwrap_or_else(PoisonError::into_inner);
+        *stopped
+    }
+
+    /// Has the discover thread look at the known partitions again.
+    pub fn ask_to_look_again(&self) {
+        let guard = lock(&self.stopped);
+        self.look_again.store(true, Ordering::Release);
+        drop(guard);
+        self.stop.notify_all();
+    }
+
+    pub fn status(&self) -> KafkaSourceStatus {
+        let partitions = self
+            .partitions()
+            .iter()
+            .map(|p| {
+                let inner = lock(&p.inner);
+                PartitionStatus {
+                    partition: p.id.clone(),
+                    reading: inner.phase == Phase::Reading,
+                    next: inner.next,
+                    messages: inner.spool.messages(),
+                    bytes: inner.spool.value_bytes(),
+                }
+            })
+            .collect();
+        KafkaSourceStatus {
+            problem: self.problem.get(),
+            missing: lock(&self.missing).clone(),
+            partitions,
+            spool_bytes: self.pool.used(),
+            spool_bytes_max: self.pool.bytes_max(),
+            paused: self.paused.load(Ordering::Relaxed),
+            repeated: self.repeated.load(Ordering::Relaxed),
+        }
+    }
+}
