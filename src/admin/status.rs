@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ledger;
+use crate::{drain, ledger, publish};
 
 /// A snapshot of one process. The field names are a contract with users.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ pub struct Rows {
 pub struct Lane {
     pub topic: String,
     pub lane: u32,
-    pub partition: Option<i32>,
+    pub partition: Option<u32>,
     pub backlog: u64,
     pub error: Option<String>,
 }
@@ -64,18 +64,57 @@ pub struct Lane {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Partition {
     pub table: String,
-    pub origin: String,
+    /// As `weir verify` keys it: `<origin>.g01-p0000`.
+    pub chain: String,
     pub partition: u32,
-    /// Where the open range starts and ends.
+    /// `opening`, `collecting`, `storing` or `refused`.
+    pub state: String,
+    /// First offset of the open range: everything below it is stored.
     pub first: u64,
+    /// The position after the last message at hand.
     pub next: u64,
+    /// Messages at hand and not stored, and the bytes of their values.
     pub rows: u64,
     pub bytes: u64,
     pub age_seconds: f64,
-    /// When and why the open range will close, in words.
-    pub closes: String,
+    /// When the range closes by age at the latest.
+    pub closes_in_seconds: Option<f64>,
     pub last_file: Option<String>,
     pub error: Option<String>,
+    /// All of it in one line, for people.
+    pub words: String,
+}
+
+impl Partition {
+    pub fn of(p: &drain::status::PartitionStatus) -> Partition {
+        Partition {
+            table: p.table.clone(),
+            chain: p.chain.clone(),
+            partition: p.partition,
+            state: p.state.word().to_string(),
+            first: p.first,
+            next: p.next,
+            rows: p.rows,
+            bytes: p.bytes,
+            age_seconds: p.age.map_or(0.0, |age| age.as_secs_f64()),
+            closes_in_seconds: p.closes_in.map(|left| left.as_secs_f64()),
+            last_file: p.last_file.as_ref().map(|file| file.key.clone()),
+            error: p.last_error.as_ref().map(|failure| failure.what.clone()),
+            words: p.to_string(),
+        }
+    }
+}
+
+impl Lane {
+    pub fn of(l: &publish::LaneStatus) -> Lane {
+        Lane {
+            topic: l.topic.clone(),
+            lane: l.lane,
+            partition: l.partition,
+            backlog: l.synced.saturating_sub(l.cursor),
+            error: l.problem.as_ref().map(ToString::to_string),
+        }
+    }
 }
 
 impl Calls {
@@ -99,6 +138,14 @@ impl Calls {
 }
 
 impl Rows {
+    /// Takes over the third equation from the drain.
+    pub fn drained(&mut self, totals: &drain::status::TotalsStatus) {
+        self.consumed = totals.consumed;
+        self.stored = totals.stored;
+        self.resent = totals.resent;
+        self.quarantined = totals.quarantined;
+    }
+
     /// The second and third equation.
     pub fn balanced(&self) -> bool {
         self.appended == self.delivered + self.backlog && self.consumed == self.stored + self.resent
@@ -152,17 +199,8 @@ impl Status {
             let partition = lane.partition.map_or("not yet known".to_string(), |p| format!("partition {p}"));
             line(format!("publish {}/{} -> {partition}  backlog {}", lane.topic, lane.lane, count(lane.backlog)));
         }
-        for p in &self.drain {
-            line(format!(
-                "drain   {}/{}  open {}  {}  {} rows  {}  last file {}",
-                p.table,
-                p.partition,
-                seconds(p.age_seconds),
-                bytes(p.bytes),
-                count(p.rows),
-                p.closes,
-                p.last_file.as_deref().unwrap_or("-")
-            ));
+        for partition in &self.drain {
+            line(format!("drain   {}", partition.words));
         }
         for trouble in &self.trouble {
             line(format!("!!      {trouble}"));

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use crate::admin::Answers;
 use crate::admin::status::{Calls, Lane, Partition, Rows, Status, count, seconds};
-use crate::drain::Drain;
+use crate::drain::{Drain, Watch};
 use crate::gateway::Gateway;
 use crate::handoff::Sender;
-use crate::ledger::Ledger;
+use crate::ledger::{self, Ledger};
 use crate::log::Logs;
 use crate::publish::Publisher;
 use crate::telemetry::{Meters, Snapshot};
@@ -23,8 +23,11 @@ pub struct Stages {
     meters: Meters,
     handoff: Sender,
     gateway: Option<Gateway>,
-    publisher: Option<Publisher>,
-    drain: Option<Drain>,
+    /// Taken out when they stop.
+    publisher: Mutex<Option<Publisher>>,
+    drain: Mutex<Option<Drain>>,
+    /// What the drain says of itself, also after it has stopped.
+    drained: Option<Watch>,
     stopping: AtomicBool,
     /// The totals as they stood before the log was closed.
     last: Mutex<Option<Status>>,
@@ -47,8 +50,9 @@ impl Stages {
             meters,
             handoff,
             gateway,
-            publisher,
-            drain,
+            publisher: Mutex::new(publisher),
+            drained: drain.as_ref().map(Drain::watch),
+            drain: Mutex::new(drain),
             stopping: AtomicBool::new(false),
             last: Mutex::new(None),
         });
@@ -83,21 +87,30 @@ impl Stages {
     }
 
     pub fn stop_publisher(&self, deadline: Duration) -> String {
-        let Some(publisher) = &self.publisher else { return String::new() };
-        match publisher.stop(deadline).left {
+        let publisher = lock(&self.publisher).take();
+        match publisher.map_or(0, |publisher| publisher.stop(deadline).backlog) {
             0 => String::new(),
             n => format!("{} rows stay in the log until the next start", count(n)),
         }
     }
 
     pub fn stop_drain(&self, deadline: Duration) -> String {
-        let Some(drain) = &self.drain else { return String::new() };
-        drain.stop(deadline).left
+        let Some(drain) = lock(&self.drain).take() else { return String::new() };
+        let report = drain.stop(deadline);
+        if report.all_stored() {
+            return String::new();
+        }
+        let rows = report.left.iter().map(|left| left.rows).sum();
+        let mut words = format!("{} rows are not in Parquet yet, they stay where they are", count(rows));
+        if let Some(why) = report.left.iter().find_map(|left| left.why.as_ref()) {
+            words.push_str(&format!(" ({why})"));
+        }
+        words
     }
 
     pub fn close_logs(&self) {
         let status = self.status();
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
+        *lock(&self.last) = Some(status);
         self.logs.close();
     }
 
@@ -109,33 +122,27 @@ impl Stages {
             backlog: log.rows.saturating_sub(log.delivered),
             ..Rows::default()
         };
-        let mut partitions = Vec::new();
-        if let Some(drain) = &self.drain {
-            let drain = drain.status();
-            rows.consumed = drain.totals.consumed;
-            rows.stored = drain.totals.stored;
-            rows.resent = drain.totals.resent;
-            rows.quarantined = drain.quarantined;
-            partitions = drain.partitions.into_iter().map(partition).collect();
-        }
-        (rows, partitions)
+        let drained = self.drained.as_ref().map(Watch::status).unwrap_or_default();
+        rows.drained(&drained.totals);
+        (rows, drained.partitions.iter().map(Partition::of).collect())
     }
 
     fn snapshot(&self) -> Snapshot {
         let status = self.status();
+        let calls = self.ledger.calls();
         Snapshot {
-            seen: status.calls.seen,
-            logged: status.calls.logged,
-            unsampled: status.calls.unsampled,
-            pending: status.calls.pending,
-            dropped: status.calls.dropped.into_iter().collect(),
+            seen: calls.seen,
+            logged: calls.logged,
+            unsampled: calls.unsampled,
+            pending: calls.pending(),
+            dropped: ledger::Reason::ALL.map(|reason| (reason.word(), calls.dropped[reason as usize])).to_vec(),
             appended: status.rows.appended,
             delivered: status.rows.delivered,
             consumed: status.rows.consumed,
             stored: status.rows.stored,
             resent: status.rows.resent,
             quarantined: status.rows.quarantined,
-            backlog_rows: status.rows.backlog,
+            backlog: status.rows.backlog,
             log_bytes: status.log_bytes,
             oldest_unstored_seconds: status.oldest_unstored_seconds,
         }
@@ -143,6 +150,9 @@ impl Stages {
 
     fn trouble(&self, lanes: &[Lane], partitions: &[Partition]) -> Vec<String> {
         let mut trouble = Vec::new();
+        if let Some(problem) = lock(&self.publisher).as_ref().and_then(|publisher| publisher.status().problem) {
+            trouble.push(format!("kafka: {problem}"));
+        }
         for lane in lanes {
             if let Some(error) = &lane.error {
                 trouble.push(format!("publish {}/{}: {error}", lane.topic, lane.lane));
@@ -150,31 +160,26 @@ impl Stages {
         }
         for partition in partitions {
             if let Some(error) = &partition.error {
-                trouble.push(format!("drain {}/{}: {error}", partition.table, partition.partition));
+                trouble.push(format!("drain {}: {error}", partition.chain));
             }
         }
-        if let Some(error) = self.drain.as_ref().and_then(Drain::last_error) {
-            trouble.push(format!("drain: {error}"));
+        if let Some(status) = self.drained.as_ref().map(Watch::status) {
+            if let Some(failure) = status.last_error
+                && !partitions.iter().any(|p| p.error.as_ref() == Some(&failure.what))
+            {
+                trouble.push(format!("drain: {}", failure.what));
+            }
+            if status.dead {
+                trouble.push("the drain has ended: restart weir; rows wait in the log meanwhile".to_string());
+            }
         }
-        trouble.dedup();
         trouble
     }
 }
 
-fn partition(p: crate::drain::PartitionStatus) -> Partition {
-    Partition {
-        table: p.table,
-        origin: p.origin,
-        partition: p.partition,
-        first: p.first,
-        next: p.next,
-        rows: p.rows,
-        bytes: p.bytes,
-        age_seconds: p.age.as_secs_f64(),
-        closes: p.closes,
-        last_file: p.last_file,
-        error: p.error,
-    }
+/// The handles are whole at every moment a panic could leave them.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Answers for Stages {
@@ -187,22 +192,14 @@ impl Answers for Stages {
     }
 
     fn status(&self) -> Status {
-        if let Some(last) = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+        if let Some(last) = lock(&self.last).clone() {
             return last;
         }
         let (rows, partitions) = self.rows();
-        let lanes: Vec<Lane> = self
-            .publisher
-            .iter()
-            .flat_map(|publisher| publisher.status())
-            .map(|lane| Lane {
-                topic: lane.topic,
-                lane: lane.lane,
-                partition: lane.partition,
-                backlog: lane.backlog,
-                error: lane.error,
-            })
-            .collect();
+        let lanes: Vec<Lane> = match lock(&self.publisher).as_ref() {
+            Some(publisher) => publisher.status().lanes.iter().map(Lane::of).collect(),
+            None => Vec::new(),
+        };
         let oldest = partitions.iter().map(|p| p.age_seconds).fold(0.0, f64::max);
         Status {
             version: env!("CARGO_PKG_VERSION").to_string(),
@@ -225,16 +222,14 @@ impl Answers for Stages {
             std::thread::sleep(Duration::from_millis(5));
         }
         self.logs.flush();
-        if let Some(publisher) = &self.publisher {
-            while publisher.status().iter().any(|lane| lane.backlog > 0) {
-                if begun.elapsed() > wait {
-                    return Err(format!("Kafka did not take the backlog within {}", seconds(wait.as_secs_f64())));
-                }
-                std::thread::sleep(Duration::from_millis(20));
+        while lock(&self.publisher).is_some() && self.logs.totals().delivered < self.logs.totals().rows {
+            if begun.elapsed() > wait {
+                return Err(format!("Kafka did not take the backlog within {}", seconds(wait.as_secs_f64())));
             }
+            std::thread::sleep(Duration::from_millis(20));
         }
-        match &self.drain {
-            Some(drain) => drain.drain_now(wait.saturating_sub(begun.elapsed())).map_err(|error| error.to_string()),
+        match &self.drained {
+            Some(drained) => drained.drain_now(wait.saturating_sub(begun.elapsed())).map_err(|error| error.to_string()),
             None => Err("this process does not drain; ask one with `roles: [drain]`".to_string()),
         }
     }

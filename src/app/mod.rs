@@ -3,7 +3,7 @@
 //! Only this module knows all the others. In: a [`Config`]. Out: an [`App`] that serves until [`App::stop`].
 
 mod answers;
-mod clock;
+pub mod once;
 mod recorders;
 mod run_file;
 mod stop;
@@ -20,11 +20,11 @@ use crate::gateway::{Gateway, Parts, StartError};
 use crate::handoff;
 use crate::ledger::{Ledger, LedgerError};
 use crate::log::{LogError, Logs, Options, ReaderKind};
-use crate::publish::Publisher;
+use crate::publish::{PublishError, Publisher};
 use crate::record::Recorder;
-use crate::source::kafka::KafkaSource;
+use crate::source::Source;
+use crate::source::kafka::{KafkaSource, KafkaSourceError, Reach, TopicPicker};
 use crate::source::lane::Lanes;
-use crate::source::{Source, SourceError};
 use crate::telemetry::Meters;
 
 use answers::Stages;
@@ -49,7 +49,11 @@ pub enum AppError {
     #[error("cannot use the store")]
     Store(#[source] StoreError),
     #[error("cannot read the topics")]
-    Source(#[source] SourceError),
+    Source(#[source] KafkaSourceError),
+    #[error("cannot start the publisher")]
+    Publish(#[source] PublishError),
+    #[error("cannot start the drain")]
+    Drain(#[source] drain::StartError),
     #[error("cannot start the gateway")]
     Gateway(#[source] StartError),
     #[error("cannot start the admin port")]
@@ -89,7 +93,8 @@ impl App {
         let drain = start_drain(&config, &logs, store)?;
         let publisher = match &config.kafka {
             Some(kafka) if config.roles.gateway => {
-                Some(Publisher::start(kafka, config.memory.producer_bytes, logs.clone()))
+                let producer_bytes = config.memory.producer_bytes;
+                Some(Publisher::start(kafka, producer_bytes, &config.data_dir, logs.clone()).map_err(AppError::Publish)?)
             }
             _ => None,
         };
@@ -192,31 +197,35 @@ fn start_drain(config: &Config, logs: &Logs, store: Option<Arc<dyn Store>>) -> R
     let source: Box<dyn Source> = match &config.kafka {
         Some(kafka) => {
             let spool = config.data_dir.join("spool");
+            let topics = topics(config, logs.clone());
             Box::new(
-                KafkaSource::start(kafka, &config.drain, topics(config, logs.clone()), spool)
+                KafkaSource::start(kafka, &config.drain, topics, spool, &store.address(), Reach::Follow)
                     .map_err(AppError::Source)?,
             )
         }
         None => Box::new(Lanes::new(logs.clone())),
     };
-    Ok(Some(Drain::start(drain_config(config), store, source)))
+    Drain::start(drain_config(config), store, source).map(Some).map_err(AppError::Drain)
 }
 
 fn drain_config(config: &Config) -> drain::DrainConfig {
+    // Ranges close before what holds them is full.
+    let room = if config.kafka.is_some() { config.drain.spool_bytes_max } else { config.log.bytes_max };
     drain::DrainConfig {
         drain: config.drain.clone(),
         store: config.store.clone(),
         data_dir: config.data_dir.clone(),
+        waiting_bytes_max: room / 2,
     }
 }
 
 /// The topics to drain now: the named ones, and for `{model}` those of this process's routes and logs.
-fn topics(config: &Config, logs: Logs) -> Arc<dyn Fn() -> Vec<String> + Send + Sync> {
+fn topics(config: &Config, logs: Logs) -> TopicPicker {
     let named: Vec<String> = config.drain.topics.iter().filter(|t| !t.contains("{model}")).cloned().collect();
     let own: Vec<String> = config.drain.topics.iter().filter(|t| t.contains("{model}")).cloned().collect();
     let template = config.kafka.as_ref().map_or("{model}".to_string(), |kafka| kafka.topic.clone());
     let routes: Vec<String> = config.routes.iter().map(|r| r.model.clone().unwrap_or_else(|| r.name.clone())).collect();
-    Arc::new(move || {
+    TopicPicker::new(move || {
         let mut topics = named.clone();
         if !own.is_empty() {
             topics.extend(routes.iter().map(|model| template.replace("{model}", model)));
@@ -239,6 +248,3 @@ fn recorder(config: &Config) -> Result<Recorder, AppError> {
     };
     Ok(Recorder::new(config.models_max, template, cut, key))
 }
-
-/// Drains once what is at hand and returns: `weir drain --once`.
-pub mod once;

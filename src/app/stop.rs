@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::answers::Stages;
 use super::recorders::Recorders;
+use crate::admin::{Answers as _, Status};
 use crate::config::Config;
 
 /// How often a waiting phase looks for a further signal.
@@ -87,6 +88,8 @@ pub struct Phase {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stopped {
     pub phases: Vec<Phase>,
+    /// As it stood when the last phase ended.
+    pub status: Status,
 }
 
 impl Stopped {
@@ -138,7 +141,7 @@ pub(super) fn walk(
             String::new()
         }),
     );
-    Stopped { phases }
+    Stopped { phases, status: stages.status() }
 }
 
 /// Runs `work` on a thread of its own and waits for it, for the deadline, or for a signal.

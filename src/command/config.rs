@@ -22,6 +22,6 @@ pub fn run(context: &Context, what: What) -> Result<(), Failure> {
                 .map_err(|error| Failure::Failed(format!("cannot turn the configuration into JSON: {error}")))?;
             super::print_json(&value)
         }
-        What::Schema => say(&config::json_schema()),
+        What::Schema => super::print_json(&config::json_schema()),
     }
 }

@@ -25,7 +25,7 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
     std::fs::write(&file, &text)?;
     std::fs::create_dir_all(&checked.data_dir)?;
     let schema = checked.data_dir.join("schema.json");
-    std::fs::write(&schema, config::json_schema())?;
+    std::fs::write(&schema, format!("{:#}\n", config::json_schema()))?;
     eprintln!("wrote {} and {}", file.display(), schema.display());
     eprintln!("next: weir check, then weir run");
     Ok(())

@@ -42,7 +42,7 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
     if args.check_and_exit {
         return check::report(context, &config);
     }
-    telemetry::logs::init(std::env::var("WEIR_LOG").ok().as_deref());
+    start_logging("")?;
     let signals = Signals::listen()?;
     let lines = banner(&config);
     let app = App::start(config.clone()).map_err(failure)?;
@@ -58,6 +58,13 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let status = stop(app, &signals);
     eprintln!("{}", status_line(&status));
     Ok(())
+}
+
+/// `WEIR_LOG`, else `default`, else what `telemetry` takes for its default.
+pub(super) fn start_logging(default: &str) -> Result<(), Failure> {
+    let filter = std::env::var("WEIR_LOG").unwrap_or_else(|_| default.to_string());
+    telemetry::logs::init(telemetry::logs::Format::for_stderr(), Some(&filter))
+        .map_err(|error| Failure::Usage(chain(&error)))
 }
 
 pub(super) fn failure(error: AppError) -> Failure {

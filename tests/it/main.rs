@@ -2,4 +2,12 @@
 
 mod support;
 
+mod cli;
+mod kafka_s3;
+mod kafka_source;
+mod kill;
+mod path;
 mod s3_store;
+mod secrets;
+mod shared_store;
+mod stop;

@@ -10,7 +10,7 @@ use crate::support::weir::{Weir, number, rows};
 /// Calls per client library.
 const CALLS: &str = "40";
 
-fn ask(weir: &Weir, library: &str, seed: &str, answers: &Path, more: &[&str]) {
+pub fn ask(weir: &Weir, library: &str, seed: &str, answers: &Path, more: &[&str]) {
     let url = format!("http://{}/predict", weir.address());
     let out = answers.display().to_string();
     let mut arguments = vec!["client.py", library, &url, CALLS, seed, &out];
@@ -19,14 +19,14 @@ fn ask(weir: &Weir, library: &str, seed: &str, answers: &Path, more: &[&str]) {
 }
 
 /// Rows that the client was answered.
-fn answered(answers: &Path) -> u64 {
+pub fn answered(answers: &Path) -> u64 {
     let text = std::fs::read_to_string(answers).expect("answers");
     text.lines()
         .map(|line| serde_json::from_str::<Value>(line).expect("a line")["sent"].as_array().map_or(1, Vec::len) as u64)
         .sum()
 }
 
-fn read_with(engine: &str, answers: &Path, folder: &str, sql: Option<&str>) {
+pub fn read_with(engine: &str, answers: &Path, folder: &str, sql: Option<&str>) {
     let answers = answers.display().to_string();
     let mut arguments = vec!["read.py", engine, &answers, folder];
     arguments.extend(sql);

@@ -12,10 +12,9 @@ use super::{Context, Failure, chain, print_json, say};
 use crate::admin::Status;
 use crate::admin::status::count;
 use crate::app::{App, Signals};
-use crate::config::Config;
+use crate::config::{Config, Span};
 use crate::drain::verify::{Report, verify};
 use crate::drain::store;
-use crate::telemetry;
 
 /// The file that marks a folder as the demo's own, so that it may be emptied.
 const MARK: &str = ".weir-demo";
@@ -25,7 +24,7 @@ const DRAIN_WAIT: Duration = Duration::from_secs(60);
 #[derive(clap::Args)]
 pub struct Args {
     /// Stop after this long, e.g. 30s [default: run until Ctrl-C]
-    #[arg(long = "for", value_name = "TIME", value_parser = crate::config::parse_duration)]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     for_: Option<Duration>,
     /// Requests a second
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=20_000))]
@@ -33,6 +32,10 @@ pub struct Args {
     /// Folder of the demo's files
     #[arg(long, default_value = "./weir-demo", value_name = "DIR")]
     dir: PathBuf,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    text.parse::<Span>().map(|span| span.0)
 }
 
 /// What the demo says at the end.
@@ -49,7 +52,7 @@ struct Outcome {
 }
 
 pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
-    telemetry::logs::init(Some(&std::env::var("WEIR_LOG").unwrap_or_else(|_| "warn".to_string())));
+    super::run::start_logging("warn,librdkafka=error")?;
     let signals = Signals::listen()?;
     prepare(&args.dir)?;
     let model = model::Model::start()?;

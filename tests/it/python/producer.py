@@ -10,8 +10,8 @@ import sys
 import uuid
 
 
-def records(count):
-    dice = random.Random(11)
+def records(kind, count):
+    dice = random.Random(kind)
     for _ in range(count):
         yield {
             "id": str(uuid.UUID(int=dice.getrandbits(128), version=4)),
@@ -70,7 +70,7 @@ def with_aiokafka(broker, topic, rows):
 
 def main():
     kind, broker, topic, count, path = sys.argv[1:6]
-    rows = list(records(int(count)))
+    rows = list(records(kind, int(count)))
     {"flask": with_kafka_python, "fastapi": with_aiokafka}[kind](broker, topic, rows)
     with open(path, "a", encoding="utf-8") as out:
         for row in rows:
