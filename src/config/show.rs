@@ -241,7 +241,7 @@ fn text(said: &str) -> String {
         && !said.trim_start_matches('.').starts_with(|c: char| c.is_ascii_digit())
         && !matches!(said.to_ascii_lowercase().as_str(), ".inf" | ".nan");
     let unit =
-        said.parse::<Span>().is_ok() || said.parse::<Size>().is_ok() || said.parse::<std::net::SocketAddr>().is_ok();
+        said.parse::<Span>().is_ok() || said.parse::<Size>().is_ok() || said.parse::<std::net::SocketAddrV4>().is_ok();
     if plain || unit {
         return said.to_owned();
     }

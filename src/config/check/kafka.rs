@@ -153,8 +153,12 @@ fn properties(
                 rdkafka::error::KafkaError::ClientConfig(_, said, _, _) => said,
                 other => other.to_string(),
             };
-            let what = format!("librdkafka refuses `{property}`: {}", said.trim_end_matches('.'));
-            return Err(at.wrong(&key, what, "see the list of properties in librdkafka's CONFIGURATION.md"));
+            if said.contains("No such") {
+                let what = format!("librdkafka has no property `{property}`");
+                return Err(at.tree.key_error(&key, what, "look it up in librdkafka's CONFIGURATION.md"));
+            }
+            let what = format!("librdkafka refuses this value of `{property}`: {}", said.trim_end_matches('.'));
+            return Err(at.wrong(&key, what, "look up what it takes in librdkafka's CONFIGURATION.md"));
         }
     }
     Ok(())

@@ -50,7 +50,8 @@ pub(super) fn check(file: &File, tree: &Tree<'_>) -> Result<Config, ConfigError>
     let admin = admin(&at, &file.admin)?;
     if listen.address == admin.address && listen.address.port() != 0 {
         let what = format!("`admin.address` and `listen.address` are both {}", admin.address);
-        return Err(at.wrong(&["admin", "address"], what, "give one of them another port"));
+        let written = ["admin", "listen"].into_iter().find(|port| at.tree.entry(&[port, "address"]).is_some());
+        return Err(at.wrong(&[written.unwrap_or("admin"), "address"], what, "give one of them another port"));
     }
     let memory = memory(&at, &file.memory)?;
     let kafka = file.kafka.as_ref().map(|kafka| kafka::kafka(&at, kafka)).transpose()?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Checked;
 use crate::config::file::{self, File, HeaderChoice};
-use crate::config::report::ConfigError;
+use crate::config::report::{self, ConfigError};
 use crate::config::units::{Size, Span};
 use crate::config::{Capture, Memory, RedactAction, RedactRule, Route, Side, Timeouts, Upstream, VersionFrom};
 
@@ -83,6 +83,10 @@ fn route(at: &Checked<'_>, name: &str, file: &file::Route, only: bool, memory: &
 /// Splits a URL by hand: a URL library gives `http://host` the path `/`, and here the two differ.
 fn upstream(at: &Checked<'_>, key: &[&str], url: &str) -> Result<Upstream, ConfigError> {
     let wrong = |what: String, fix: String| Err(at.wrong(key, what, fix));
+    if report::mask_userinfo(url) != url {
+        let what = "the upstream has a user name or password in it (not shown)".to_owned();
+        return wrong(what, "remove everything up to the `@`, but for the scheme".to_owned());
+    }
     let Some((scheme, rest)) = url.split_once("://") else {
         return wrong(format!("`{url}` has no scheme"), format!("write `http://{url}`"));
     };
