@@ -11,7 +11,7 @@ pub struct ConfigError {
     /// What to write or do instead.
     pub fix: String,
     /// `None` for what did not come from a file.
-    pub place: Option<Place>,
+    pub place: Option<Box<Place>>,
     /// Further lines, for example the keys that are allowed.
     pub notes: Vec<String>,
 }
@@ -66,7 +66,7 @@ impl fmt::Display for ConfigError {
 }
 
 /// Cuts out the place of an error: line `line`, with every secret in it masked and control characters dropped.
-pub(super) fn place(file: &str, text: &str, line: usize, column: usize, width: usize) -> Place {
+pub(super) fn place(file: &str, text: &str, line: usize, column: usize, width: usize) -> Box<Place> {
     let source = text.lines().nth(line.saturating_sub(1));
     let snippet = source.map(|source| {
         let shown = if inside_secret_block(text, line) { "***".to_owned() } else { mask(source) };
@@ -75,7 +75,7 @@ pub(super) fn place(file: &str, text: &str, line: usize, column: usize, width: u
     // Underlining no more than what is shown: the length of a secret is nobody's business either.
     let length = snippet.as_ref().map_or(0, |shown| shown.chars().count());
     let width = width.min(length.saturating_sub(column.saturating_sub(1))).max(1);
-    Place { file: file.to_owned(), line, column, width, snippet }
+    Box::new(Place { file: file.to_owned(), line, column, width, snippet })
 }
 
 /// Words in a key that say that its value is a secret.

@@ -1,7 +1,5 @@
 //! A checked configuration as text: the effective YAML, the JSON schema, the memory it may take.
 
-use std::fmt::Write as _;
-
 use serde_json::Value;
 
 use super::file::{
@@ -14,11 +12,34 @@ use super::{Config, Route, Side, Store, StoreTo, VersionFrom};
 /// The JSON schema of the configuration file, for editors.
 pub fn json_schema() -> Value {
     let mut schema = schemars::schema_for!(File).to_value();
+    without_null(&mut schema);
     if let Some(root) = schema.as_object_mut() {
         root.insert("title".to_owned(), "weir.yaml".into());
         root.insert("required".to_owned(), serde_json::json!(["version"]));
     }
     schema
+}
+
+/// A key may be left out, but not be written without a value: `null` is an error everywhere.
+fn without_null(schema: &mut Value) {
+    match schema {
+        Value::Object(entries) => {
+            if let Some(Value::Array(types)) = entries.get_mut("type") {
+                types.retain(|kind| kind != "null");
+                if let [one] = types.as_slice() {
+                    let one = one.clone();
+                    entries.insert("type".to_owned(), one);
+                }
+            }
+            if let Some(Value::Array(choices)) = entries.get_mut("anyOf") {
+                choices.retain(|choice| choice.get("type").is_none_or(|kind| kind != "null"));
+            }
+            entries.retain(|key, value| key != "default" || !value.is_null());
+            entries.values_mut().for_each(without_null);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_null),
+        _ => {}
+    }
 }
 
 impl Config {
@@ -216,7 +237,9 @@ fn block(yaml: &mut String, value: &Value, depth: usize) {
                 block(yaml, value, depth + 1);
             }
             _ => {
-                let _ = writeln!(yaml, ": {}", flow(value));
+                yaml.push_str(": ");
+                yaml.push_str(&flow(value));
+                yaml.push('\n');
             }
         }
     }

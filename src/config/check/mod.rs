@@ -29,14 +29,14 @@ const DISK_BYTES_MAX: u64 = 1 << 50;
 const SEGMENT_BYTES_MIN: u64 = 4 * 1024;
 const SEGMENT_BYTES_MAX: u64 = 4 << 30;
 
-/// The file with its tree, for rules that name keys.
-pub(super) struct Checked<'a> {
+/// What the rules have in common: ranges, names, and errors that stand at a key of the tree.
+pub(super) struct Rules<'a> {
     pub tree: &'a Tree<'a>,
 }
 
 /// Turns what was written into what the stages take.
 pub(super) fn check(file: &File, tree: &Tree<'_>) -> Result<Config, ConfigError> {
-    let at = Checked { tree };
+    let at = Rules { tree };
     match file.version {
         Some(1) => {}
         Some(_) => return Err(at.wrong(&["version"], "this weir reads version 1 of the file", "write `version: 1`")),
@@ -74,7 +74,7 @@ pub(super) fn check(file: &File, tree: &Tree<'_>) -> Result<Config, ConfigError>
     })
 }
 
-fn roles(at: &Checked<'_>, file: &File) -> Result<Roles, ConfigError> {
+fn roles(at: &Rules<'_>, file: &File) -> Result<Roles, ConfigError> {
     let roles = Roles { gateway: file.roles.contains(&Role::Gateway), drain: file.roles.contains(&Role::Drain) };
     let key = ["roles"];
     if !roles.gateway && !roles.drain {
@@ -102,7 +102,7 @@ fn roles(at: &Checked<'_>, file: &File) -> Result<Roles, ConfigError> {
     Ok(roles)
 }
 
-fn listen(at: &Checked<'_>, file: &file::Listen) -> Result<Listen, ConfigError> {
+fn listen(at: &Rules<'_>, file: &file::Listen) -> Result<Listen, ConfigError> {
     let limit = |key| ["listen", "limits", key];
     let limits = &file.limits;
     Ok(Listen {
@@ -117,7 +117,7 @@ fn listen(at: &Checked<'_>, file: &file::Listen) -> Result<Listen, ConfigError> 
     })
 }
 
-fn admin(at: &Checked<'_>, file: &file::Admin) -> Result<Admin, ConfigError> {
+fn admin(at: &Rules<'_>, file: &file::Admin) -> Result<Admin, ConfigError> {
     let address = at.address(&["admin", "address"], &file.address)?;
     if !address.ip().is_loopback() {
         let what =
@@ -132,7 +132,7 @@ fn admin(at: &Checked<'_>, file: &file::Admin) -> Result<Admin, ConfigError> {
     Ok(Admin { address })
 }
 
-fn recorders(at: &Checked<'_>, file: Recorders) -> Result<usize, ConfigError> {
+fn recorders(at: &Rules<'_>, file: Recorders) -> Result<usize, ConfigError> {
     match file {
         // Recording a call costs about a quarter of forwarding it, and the data workers want their cores.
         Recorders::Auto => {
@@ -143,7 +143,7 @@ fn recorders(at: &Checked<'_>, file: Recorders) -> Result<usize, ConfigError> {
     }
 }
 
-fn log(at: &Checked<'_>, file: &file::Log) -> Result<Log, ConfigError> {
+fn log(at: &Rules<'_>, file: &file::Log) -> Result<Log, ConfigError> {
     let key = |key| ["log", key];
     let segment_bytes = at.size(&key("segment"), file.segment, SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX)?;
     let bytes_max = at.size(&key("max_size"), file.max_size, 2 * SEGMENT_BYTES_MIN, DISK_BYTES_MAX)?;
@@ -165,7 +165,7 @@ fn log(at: &Checked<'_>, file: &file::Log) -> Result<Log, ConfigError> {
     })
 }
 
-fn stop(at: &Checked<'_>, file: &file::Stop) -> Result<Stop, ConfigError> {
+fn stop(at: &Rules<'_>, file: &file::Stop) -> Result<Stop, ConfigError> {
     let span = |key, value| at.span(&["stop", key], value, Span::secs(0), Span::secs(3600));
     Ok(Stop {
         recorders: span("recorders", file.recorders)?,
@@ -174,7 +174,7 @@ fn stop(at: &Checked<'_>, file: &file::Stop) -> Result<Stop, ConfigError> {
     })
 }
 
-fn memory(at: &Checked<'_>, file: &file::Memory) -> Result<Memory, ConfigError> {
+fn memory(at: &Rules<'_>, file: &file::Memory) -> Result<Memory, ConfigError> {
     let size = |key, value| at.size(&["memory", key], value, 1024 * 1024, MEMORY_BYTES_MAX);
     Ok(Memory {
         capture_bytes: size("capture", file.capture)?,
@@ -184,7 +184,7 @@ fn memory(at: &Checked<'_>, file: &file::Memory) -> Result<Memory, ConfigError> 
     })
 }
 
-impl Checked<'_> {
+impl Rules<'_> {
     pub(super) fn wrong(&self, path: &[&str], what: impl Into<String>, fix: impl Into<String>) -> ConfigError {
         self.tree.error(path, what, fix)
     }

@@ -103,6 +103,15 @@ fn every_key_of_the_schema_says_what_it_is() {
 }
 
 #[test]
+fn the_schema_allows_no_key_without_a_value_and_knows_the_defaults() {
+    let schema = json_schema();
+    assert!(!schema.to_string().contains("null"), "{schema}");
+    assert_eq!(schema["required"], serde_json::json!(["version"]));
+    assert_eq!(schema["properties"]["log"]["default"]["sync"], "200ms");
+    assert_eq!(schema["additionalProperties"], false);
+}
+
+#[test]
 fn the_file_that_init_writes_is_good_and_so_is_what_it_offers() {
     for upstream in [None, Some("http://127.0.0.1:8000/predict"), Some("http://[::1]:8000")] {
         let text = init_yaml(upstream);

@@ -220,13 +220,21 @@ fn nothing_secret_is_shown_whatever_else_is_wrong() {
 fn whatever_is_cut_off_or_changed_is_an_error_and_never_a_panic() {
     let text = include_str!("../../../deploy/weir.yaml");
     for end in (0..text.len()).step_by(7).filter(|end| text.is_char_boundary(*end)) {
-        let _ = config(&text[..end]).map_err(|error| error.to_string());
+        names_a_fix(&text[..end]);
     }
     for (at, _) in text.char_indices().step_by(11) {
         for strange in ["\t", "\"", "{", "]", ":", "\u{0}", "é", "- ", "&a *a", "\n"] {
             let mut changed = text.to_owned();
             changed.insert_str(at, strange);
-            let _ = config(&changed).map_err(|error| error.to_string());
+            names_a_fix(&changed);
         }
+    }
+}
+
+/// If the text is wrong, the error says where and what to do.
+#[track_caller]
+fn names_a_fix(text: &str) {
+    if let Err(error) = config(text) {
+        assert!(!error.fix.is_empty() && error.place.is_some() && error.to_string().lines().count() > 1, "{error}");
     }
 }
