@@ -1,5 +1,7 @@
 //! A checked configuration as text: the effective YAML, the JSON schema, the memory it may take.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::file::{
@@ -7,7 +9,10 @@ use super::file::{
     Start,
 };
 use super::units::{Size, Span};
-use super::{Config, Route, Side, Store, StoreTo, VersionFrom};
+use super::{CaptureMode, Config, Route, Side, Store, StoreTo, VersionFrom};
+
+/// When the model servers that most people run close a connection that is not used.
+const KEEP_ALIVE_USUAL: Duration = Duration::from_secs(5);
 
 /// The JSON schema of the configuration file, for editors.
 pub fn json_schema() -> Value {
@@ -62,6 +67,25 @@ impl Config {
         let parts: Vec<String> =
             self.memory_parts().iter().map(|(name, bytes)| format!("{name} {}", Size(*bytes))).collect();
         format!("{} of buffers: {}", Size(self.memory_sum()), parts.join(" + "))
+    }
+
+    /// What is allowed and still likely to be a mistake; one line each, for `weir check` and the start.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for route in &self.routes {
+            let name = &route.name;
+            if route.timeouts.pool_idle >= KEEP_ALIVE_USUAL {
+                let idle = Span(route.timeouts.pool_idle);
+                warnings.push(format!(
+                    "`routes.{name}.timeouts.pool_idle` is {idle}: uvicorn closes an unused connection after 5s, and a \
+                     request sent at that moment fails; use `4s` unless the model server keeps connections longer"
+                ));
+            }
+            if route.capture.mode == CaptureMode::Off {
+                warnings.push(format!("`routes.{name}.capture.mode` is `off`: nothing of this route is recorded"));
+            }
+        }
+        warnings
     }
 
     fn memory_parts(&self) -> Vec<(&'static str, u64)> {

@@ -45,6 +45,7 @@ pub(super) fn check(file: &File, tree: &Tree<'_>) -> Result<Config, ConfigError>
     if file.data_dir.trim().is_empty() {
         return Err(at.wrong(&["data_dir"], "`data_dir` is empty", "write a folder, for example `./weir-data`"));
     }
+    at.folder(&["data_dir"], &file.data_dir)?;
     let roles = roles(&at, file)?;
     let listen = listen(&at, &file.listen)?;
     let admin = admin(&at, &file.admin)?;
@@ -217,6 +218,15 @@ impl Rules<'_> {
         most: Span,
     ) -> Result<std::time::Duration, ConfigError> {
         self.range(path, value, least, most).map(|span| span.0)
+    }
+
+    /// Only a shell knows what `~` is.
+    pub(super) fn folder(&self, path: &[&str], folder: &str) -> Result<(), ConfigError> {
+        if folder.starts_with('~') {
+            let what = format!("`{folder}` begins with `~`, which only a shell replaces by the home folder");
+            return Err(self.wrong(path, what, "write the whole path, or one from the current folder: `./weir-data`"));
+        }
+        Ok(())
     }
 
     fn address(&self, path: &[&str], text: &str) -> Result<SocketAddr, ConfigError> {

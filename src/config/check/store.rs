@@ -56,7 +56,10 @@ fn to(at: &Rules<'_>, file: &file::Store, data_dir: &Path) -> Result<StoreTo, Co
                 Err(at.wrong(&key, what, "write a folder, or `s3://bucket/prefix`"))
             }
             Some("") => Err(at.wrong(&key, "`store.to` is empty", "write a folder, or `s3://bucket/prefix`")),
-            Some(path) => Ok(StoreTo::Folder(PathBuf::from(path))),
+            Some(path) => {
+                at.folder(&key, path)?;
+                Ok(StoreTo::Folder(PathBuf::from(path)))
+            }
         };
     };
     let (bucket, prefix) = address.split_once('/').unwrap_or((address, ""));

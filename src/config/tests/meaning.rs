@@ -110,6 +110,14 @@ fn the_memory_is_summed_over_the_stages_that_run() {
 }
 
 #[test]
+fn what_is_likely_a_mistake_is_a_warning() {
+    assert!(good(SMALLEST).warnings().is_empty());
+    let warnings = with("    timeouts: { pool_idle: 75s }\n    capture: { mode: off }\n").warnings();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].contains("75s") && warnings[0].contains("`4s`"), "{warnings:?}");
+}
+
+#[test]
 fn the_effective_form_means_the_same() {
     let everything = "    path: /a b\n";
     assert!(config(&format!("{SMALLEST}{everything}")).is_err());
