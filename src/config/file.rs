@@ -1,5 +1,5 @@
 //! The YAML as written: one struct per map, every default in one place. Nothing is checked here but types and units;
-//! [`super::check`] does the rest. The doc comments are the descriptions in the JSON schema that editors show.
+//! `check` does the rest. The doc comments are the descriptions in the JSON schema that editors show.
 
 use std::collections::BTreeMap;
 

@@ -22,6 +22,24 @@ const LATER: &[(&[&str], &str)] = &[
     (&["telemetry"], "remove it; metrics are at `/metrics` of `admin.address`"),
 ];
 
+/// Values of the documented form whose stage is not built yet.
+const LATER_VALUES: &[(&[&str], &[&str], &str)] = &[
+    (
+        &["routes", "*", "protocol"],
+        &["v2", "mlflow", "sagemaker", "seldon", "torchserve", "bentoml", "ray", "huggingface", "openai", "multipart"],
+        "write `auto` (what is not recognised is kept as it is), `json`, `v1` or `raw`",
+    ),
+    (&["routes", "*", "capture", "mode"], &["required"], "write `best_effort`, or remove it"),
+    (&["routes", "*", "redact", "*"], &["hash", "truncate", "mask"], "write `drop`"),
+    (&["kafka", "format"], &["protobuf"], "write `json`, or remove it"),
+    (&["log", "sync"], &["each", "never"], "write for example `200ms`"),
+    (
+        &["store", "parquet", "compression"],
+        &["snappy", "lz4", "gzip", "none", "uncompressed"],
+        "write `zstd`, or remove it",
+    ),
+];
+
 /// Checks what can be said without knowing the types.
 pub(super) fn refuse(tree: &Tree<'_>) -> Result<(), ConfigError> {
     tree.walk(&mut |path, node| {
@@ -41,6 +59,13 @@ fn refuse_later(tree: &Tree<'_>, path: &[&str], node: &Node) -> Result<(), Confi
     let matches = |pattern: &[&str]| {
         pattern.len() == path.len() && pattern.iter().zip(path).all(|(want, key)| *want == "*" || want == key)
     };
+    if let Value::Scalar(scalar) = &node.value
+        && let Some((_, _, fix)) =
+            LATER_VALUES.iter().find(|(pattern, values, _)| matches(pattern) && values.contains(&scalar.text.as_str()))
+    {
+        let what = format!("`{}: {}` is not in this version", path.join("."), scalar.text);
+        return Err(tree.error_at(node.spot, what, *fix));
+    }
     let Some((pattern, fix)) = LATER.iter().find(|(pattern, _)| matches(pattern)) else { return Ok(()) };
     let is_map = matches!(node.value, Value::Map(_));
     // These keys have a form that is built: only the larger one is not.
@@ -79,8 +104,8 @@ fn refuse_secret(tree: &Tree<'_>, path: &[&str], node: &Node) -> Result<(), Conf
         return Err(tree.error_at(node.spot, what, "write the value itself"));
     }
     if report::mask_userinfo(&scalar.text) != scalar.text {
-        let what = format!("`{key}` has a user name or password in its URL (not shown)");
-        return Err(tree.error_at(node.spot, what, "remove everything from `//` to `@`"));
+        let what = format!("`{key}` has a user name or password in it (not shown)");
+        return Err(tree.error_at(node.spot, what, "remove everything up to the `@`, but for the scheme"));
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ impl Config {
         let unreadable = |what: String, fix: &str| ConfigError {
             what,
             fix: fix.to_owned(),
-            place: Some(Place { file: name.clone(), line: 0, column: 0, width: 0, snippet: None }),
+            place: Some(Box::new(Place { file: name.clone(), line: 0, column: 0, width: 0, snippet: None })),
             notes: Vec::new(),
         };
         let bytes = std::fs::metadata(path)

@@ -11,7 +11,7 @@ pub struct ConfigError {
     /// What to write or do instead.
     pub fix: String,
     /// `None` for what did not come from a file.
-    pub place: Option<Place>,
+    pub place: Option<Box<Place>>,
     /// Further lines, for example the keys that are allowed.
     pub notes: Vec<String>,
 }
@@ -66,15 +66,16 @@ impl fmt::Display for ConfigError {
 }
 
 /// Cuts out the place of an error: line `line`, with every secret in it masked and control characters dropped.
-pub(super) fn place(file: &str, text: &str, line: usize, column: usize, width: usize) -> Place {
+pub(super) fn place(file: &str, text: &str, line: usize, column: usize, width: usize) -> Box<Place> {
     let source = text.lines().nth(line.saturating_sub(1));
     let snippet = source.map(|source| {
         let shown = if inside_secret_block(text, line) { "***".to_owned() } else { mask(source) };
         shown.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>()
     });
-    let length = source.map_or(0, |source| source.chars().count());
+    // Underlining no more than what is shown: the length of a secret is nobody's business either.
+    let length = snippet.as_ref().map_or(0, |shown| shown.chars().count());
     let width = width.min(length.saturating_sub(column.saturating_sub(1))).max(1);
-    Place { file: file.to_owned(), line, column, width, snippet }
+    Box::new(Place { file: file.to_owned(), line, column, width, snippet })
 }
 
 /// Words in a key that say that its value is a secret.
@@ -117,24 +118,19 @@ fn is_public(value: &str) -> bool {
     value == "auto" || (value.starts_with("${") && value.find('}') == Some(value.len() - 1))
 }
 
-/// `http://user:password@host` becomes `http://***@host`.
+/// `http://user:password@host` becomes `http://***@host`, and `user:password@host` becomes `***@host`.
 pub(super) fn mask_userinfo(text: &str) -> String {
-    let mut shown = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + 3);
-        shown.push_str(before);
-        let end = after.find(|c: char| c.is_whitespace() || "/\"',}]".contains(c)).unwrap_or(after.len());
-        match after[..end].rfind('@') {
-            Some(user) => {
-                shown.push_str("***");
-                rest = &after[user..];
+    text.split_inclusive(|c: char| c.is_whitespace() || "\"',[]{}".contains(c))
+        .map(|word| {
+            let Some(at) = word.rfind('@') else { return word.to_owned() };
+            let (user, host) = word.split_at(at);
+            match user.split_once("://") {
+                Some((scheme, _)) => format!("{scheme}://***{host}"),
+                None if user.contains(':') => format!("***{host}"),
+                None => word.to_owned(),
             }
-            None => rest = after,
-        }
-    }
-    shown.push_str(rest);
-    shown
+        })
+        .collect()
 }
 
 /// Whether the line belongs to a block below a secret key, for example the second line of `password: |`.
@@ -197,7 +193,10 @@ mod tests {
         assert_eq!(mask("  pasword: hunter2"), "  pasword: ***");
         assert_eq!(mask("  inputs.id: { hash: abc }"), "  inputs.id: { hash: ***");
         assert_eq!(mask("upstream: http://me:hunter2@host:80/x"), "upstream: http://***@host:80/x");
+        assert_eq!(mask("upstream: me:hunter2@host"), "upstream: ***@host");
+        assert_eq!(mask("to: [http://me:hun/ter2@host, x]"), "to: [http://***@host, x]");
         assert_eq!(mask("upstream: http://host:80/x"), "upstream: http://host:80/x");
+        assert_eq!(mask("  mail: someone@example.com"), "  mail: someone@example.com");
         assert_eq!(mask("  token: auto"), "  token: auto");
         assert_eq!(mask("  password: \"${env:NAME}\""), "  password: \"${env:NAME}\"");
         assert_eq!(mask("  password: ${env:NAME}hunter2"), "  password: ***");

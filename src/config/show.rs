@@ -1,6 +1,6 @@
 //! A checked configuration as text: the effective YAML, the JSON schema, the memory it may take.
 
-use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -9,16 +9,42 @@ use super::file::{
     Start,
 };
 use super::units::{Size, Span};
-use super::{Config, Route, Side, Store, StoreTo, VersionFrom};
+use super::{CaptureMode, Config, Route, Side, Store, StoreTo, VersionFrom};
+
+/// When the model servers that most people run close a connection that is not used.
+const KEEP_ALIVE_USUAL: Duration = Duration::from_secs(5);
 
 /// The JSON schema of the configuration file, for editors.
 pub fn json_schema() -> Value {
     let mut schema = schemars::schema_for!(File).to_value();
+    without_null(&mut schema);
     if let Some(root) = schema.as_object_mut() {
         root.insert("title".to_owned(), "weir.yaml".into());
         root.insert("required".to_owned(), serde_json::json!(["version"]));
     }
     schema
+}
+
+/// A key may be left out, but not be written without a value: `null` is an error everywhere.
+fn without_null(schema: &mut Value) {
+    match schema {
+        Value::Object(entries) => {
+            if let Some(Value::Array(types)) = entries.get_mut("type") {
+                types.retain(|kind| kind != "null");
+                if let [one] = types.as_slice() {
+                    let one = one.clone();
+                    entries.insert("type".to_owned(), one);
+                }
+            }
+            if let Some(Value::Array(choices)) = entries.get_mut("anyOf") {
+                choices.retain(|choice| choice.get("type").is_none_or(|kind| kind != "null"));
+            }
+            entries.retain(|key, value| key != "default" || !value.is_null());
+            entries.values_mut().for_each(without_null);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_null),
+        _ => {}
+    }
 }
 
 impl Config {
@@ -41,6 +67,25 @@ impl Config {
         let parts: Vec<String> =
             self.memory_parts().iter().map(|(name, bytes)| format!("{name} {}", Size(*bytes))).collect();
         format!("{} of buffers: {}", Size(self.memory_sum()), parts.join(" + "))
+    }
+
+    /// What is allowed and still likely to be a mistake; one line each, for `weir check` and the start.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for route in &self.routes {
+            let name = &route.name;
+            if route.timeouts.pool_idle >= KEEP_ALIVE_USUAL {
+                let idle = Span(route.timeouts.pool_idle);
+                warnings.push(format!(
+                    "`routes.{name}.timeouts.pool_idle` is {idle}: uvicorn closes an unused connection after 5s, and a \
+                     request sent at that moment fails; use `4s` unless the model server keeps connections longer"
+                ));
+            }
+            if route.capture.mode == CaptureMode::Off {
+                warnings.push(format!("`routes.{name}.capture.mode` is `off`: nothing of this route is recorded"));
+            }
+        }
+        warnings
     }
 
     fn memory_parts(&self) -> Vec<(&'static str, u64)> {
@@ -216,7 +261,9 @@ fn block(yaml: &mut String, value: &Value, depth: usize) {
                 block(yaml, value, depth + 1);
             }
             _ => {
-                let _ = writeln!(yaml, ": {}", flow(value));
+                yaml.push_str(": ");
+                yaml.push_str(&flow(value));
+                yaml.push('\n');
             }
         }
     }
@@ -241,7 +288,7 @@ fn text(said: &str) -> String {
         && !said.trim_start_matches('.').starts_with(|c: char| c.is_ascii_digit())
         && !matches!(said.to_ascii_lowercase().as_str(), ".inf" | ".nan");
     let unit =
-        said.parse::<Span>().is_ok() || said.parse::<Size>().is_ok() || said.parse::<std::net::SocketAddr>().is_ok();
+        said.parse::<Span>().is_ok() || said.parse::<Size>().is_ok() || said.parse::<std::net::SocketAddrV4>().is_ok();
     if plain || unit {
         return said.to_owned();
     }

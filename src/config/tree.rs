@@ -151,7 +151,11 @@ fn syntax_error(file: &str, text: &str, error: &serde_saphyr::Error) -> ConfigEr
     let (what, fix, width) = match error {
         serde_saphyr::Error::DuplicateMappingKey { key, .. } => {
             let key = key.as_deref().unwrap_or("the key");
-            let what = format!("`{key}` is written twice in one map; the second would silently replace the first");
+            let first = match first_of(text, key, line, column) {
+                Some(first) => format!(" (first in line {first})"),
+                None => String::new(),
+            };
+            let what = format!("`{key}` is written twice{first}; the second would silently replace the first");
             (what, "remove one of the two, or rename it".to_owned(), key.chars().count())
         }
         serde_saphyr::Error::MultipleDocuments { .. } => (
@@ -189,6 +193,19 @@ fn syntax_error(file: &str, text: &str, error: &serde_saphyr::Error) -> ConfigEr
         }
     };
     ConfigError { what, fix, place: Some(report::place(file, text, line, column, width)), notes: Vec::new() }
+}
+
+/// The line above `line` in which `key` stands at the same column.
+fn first_of(text: &str, key: &str, line: usize, column: usize) -> Option<usize> {
+    let lines: Vec<&str> = text.lines().take(line.saturating_sub(1)).collect();
+    let at_column = |line: &str| line.chars().skip(column - 1).collect::<String>();
+    let found = lines.iter().rposition(|above| {
+        at_column(above)
+            .trim_start_matches(['"', '\''])
+            .strip_prefix(key)
+            .is_some_and(|rest| rest.trim_start_matches(['"', '\'']).trim_start().starts_with(':'))
+    });
+    found.map(|at| at + 1)
 }
 
 /// A value as the parser hands it out, before the text of plain scalars is looked up.

@@ -16,7 +16,6 @@ macro_rules! metrics {
             pub(super) const $id: Declared = Declared { name: $name, help: concat!($($help),+) };
         )+
         /// Every metric that this process exports.
-        #[cfg(test)]
         pub(super) const ALL: &[Declared] = &[$($id),+];
     };
 }

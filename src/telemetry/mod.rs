@@ -22,6 +22,11 @@ pub use snapshot::Snapshot;
 /// The classes of a status, as the label `code` says them; the last is for requests that ended without an answer.
 const CODES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
 
+/// Name and HELP text of every metric, in the order in which they are declared.
+pub fn table() -> impl Iterator<Item = (&'static str, &'static str)> {
+    declared::ALL.iter().map(|declared| (declared.name, declared.help.trim()))
+}
+
 /// All instruments of one process, and the Prometheus text they become. Cheap to clone.
 #[derive(Clone)]
 pub struct Meters {

@@ -41,6 +41,7 @@ pub struct Snapshot {
 }
 
 type Read = dyn Fn() -> Snapshot + Send + Sync;
+type Value = fn(&Snapshot) -> u64;
 
 /// Holds the last [`Snapshot`]; one read serves every instrument of a scrape, so the equations hold within a page.
 #[derive(Clone, Default)]
@@ -96,7 +97,7 @@ impl Observer {
                 });
             }
         });
-        let gauges: [(declared::Declared, fn(&Snapshot) -> u64); 3] = [
+        let gauges: [(declared::Declared, Value); 3] = [
             (declared::PENDING, |now| now.pending),
             (declared::BACKLOG, |now| now.backlog),
             (declared::LOG_BYTES, |now| now.log_bytes),

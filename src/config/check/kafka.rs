@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Checked;
+use super::Rules;
 use crate::config::file::{self, File, Start};
 use crate::config::report::ConfigError;
 use crate::config::units::Span;
@@ -49,7 +49,7 @@ const CONSUMER_PROTECTED: &[(&str, &str)] = &[
     ("allow.auto.create.topics", "write `kafka.create_topics`"),
 ];
 
-pub(super) fn kafka(at: &Checked<'_>, file: &file::Kafka) -> Result<Kafka, ConfigError> {
+pub(super) fn kafka(at: &Rules<'_>, file: &file::Kafka) -> Result<Kafka, ConfigError> {
     let key = |key| ["kafka", key];
     if file.brokers.is_empty() {
         return Err(at.wrong(
@@ -84,7 +84,7 @@ pub(super) fn kafka(at: &Checked<'_>, file: &file::Kafka) -> Result<Kafka, Confi
     })
 }
 
-fn broker(at: &Checked<'_>, broker: &str) -> Result<String, ConfigError> {
+fn broker(at: &Rules<'_>, broker: &str) -> Result<String, ConfigError> {
     let key = ["kafka", "brokers"];
     if let Some((scheme, rest)) = broker.split_once("://") {
         let what = if scheme.eq_ignore_ascii_case("plaintext") {
@@ -108,7 +108,7 @@ fn broker(at: &Checked<'_>, broker: &str) -> Result<String, ConfigError> {
     }
 }
 
-fn topic_template(at: &Checked<'_>, key: &[&str], topic: &str) -> Result<(), ConfigError> {
+fn topic_template(at: &Rules<'_>, key: &[&str], topic: &str) -> Result<(), ConfigError> {
     let name = topic.replacen("{model}", "m", 1);
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.contains(['{', '}']) {
@@ -125,7 +125,7 @@ fn topic_template(at: &Checked<'_>, key: &[&str], topic: &str) -> Result<(), Con
 }
 
 fn properties(
-    at: &Checked<'_>,
+    at: &Rules<'_>,
     side: &str,
     properties: &BTreeMap<String, String>,
     protected: &[(&str, &str)],
@@ -153,14 +153,18 @@ fn properties(
                 rdkafka::error::KafkaError::ClientConfig(_, said, _, _) => said,
                 other => other.to_string(),
             };
-            let what = format!("librdkafka refuses `{property}`: {}", said.trim_end_matches('.'));
-            return Err(at.wrong(&key, what, "see the list of properties in librdkafka's CONFIGURATION.md"));
+            if said.contains("No such") {
+                let what = format!("librdkafka has no property `{property}`");
+                return Err(at.tree.key_error(&key, what, "look it up in librdkafka's CONFIGURATION.md"));
+            }
+            let what = format!("librdkafka refuses this value of `{property}`: {}", said.trim_end_matches('.'));
+            return Err(at.wrong(&key, what, "look up what it takes in librdkafka's CONFIGURATION.md"));
         }
     }
     Ok(())
 }
 
-pub(super) fn drain(at: &Checked<'_>, file: &File, roles: Roles) -> Result<Drain, ConfigError> {
+pub(super) fn drain(at: &Rules<'_>, file: &File, roles: Roles) -> Result<Drain, ConfigError> {
     let key = |key| ["drain", key];
     let drain = &file.drain;
     if drain.writers != 1 {

@@ -29,14 +29,14 @@ const DISK_BYTES_MAX: u64 = 1 << 50;
 const SEGMENT_BYTES_MIN: u64 = 4 * 1024;
 const SEGMENT_BYTES_MAX: u64 = 4 << 30;
 
-/// The file with its tree, for rules that name keys.
-pub(super) struct Checked<'a> {
+/// What the rules have in common: ranges, names, and errors that stand at a key of the tree.
+pub(super) struct Rules<'a> {
     pub tree: &'a Tree<'a>,
 }
 
 /// Turns what was written into what the stages take.
 pub(super) fn check(file: &File, tree: &Tree<'_>) -> Result<Config, ConfigError> {
-    let at = Checked { tree };
+    let at = Rules { tree };
     match file.version {
         Some(1) => {}
         Some(_) => return Err(at.wrong(&["version"], "this weir reads version 1 of the file", "write `version: 1`")),
@@ -45,12 +45,14 @@ pub(super) fn check(file: &File, tree: &Tree<'_>) -> Result<Config, ConfigError>
     if file.data_dir.trim().is_empty() {
         return Err(at.wrong(&["data_dir"], "`data_dir` is empty", "write a folder, for example `./weir-data`"));
     }
+    at.folder(&["data_dir"], &file.data_dir)?;
     let roles = roles(&at, file)?;
     let listen = listen(&at, &file.listen)?;
     let admin = admin(&at, &file.admin)?;
     if listen.address == admin.address && listen.address.port() != 0 {
         let what = format!("`admin.address` and `listen.address` are both {}", admin.address);
-        return Err(at.wrong(&["admin", "address"], what, "give one of them another port"));
+        let written = ["admin", "listen"].into_iter().find(|port| at.tree.entry(&[port, "address"]).is_some());
+        return Err(at.wrong(&[written.unwrap_or("admin"), "address"], what, "give one of them another port"));
     }
     let memory = memory(&at, &file.memory)?;
     let kafka = file.kafka.as_ref().map(|kafka| kafka::kafka(&at, kafka)).transpose()?;
@@ -73,7 +75,7 @@ pub(super) fn check(file: &File, tree: &Tree<'_>) -> Result<Config, ConfigError>
     })
 }
 
-fn roles(at: &Checked<'_>, file: &File) -> Result<Roles, ConfigError> {
+fn roles(at: &Rules<'_>, file: &File) -> Result<Roles, ConfigError> {
     let roles = Roles { gateway: file.roles.contains(&Role::Gateway), drain: file.roles.contains(&Role::Drain) };
     let key = ["roles"];
     if !roles.gateway && !roles.drain {
@@ -101,7 +103,7 @@ fn roles(at: &Checked<'_>, file: &File) -> Result<Roles, ConfigError> {
     Ok(roles)
 }
 
-fn listen(at: &Checked<'_>, file: &file::Listen) -> Result<Listen, ConfigError> {
+fn listen(at: &Rules<'_>, file: &file::Listen) -> Result<Listen, ConfigError> {
     let limit = |key| ["listen", "limits", key];
     let limits = &file.limits;
     Ok(Listen {
@@ -116,7 +118,7 @@ fn listen(at: &Checked<'_>, file: &file::Listen) -> Result<Listen, ConfigError> 
     })
 }
 
-fn admin(at: &Checked<'_>, file: &file::Admin) -> Result<Admin, ConfigError> {
+fn admin(at: &Rules<'_>, file: &file::Admin) -> Result<Admin, ConfigError> {
     let address = at.address(&["admin", "address"], &file.address)?;
     if !address.ip().is_loopback() {
         let what =
@@ -131,7 +133,7 @@ fn admin(at: &Checked<'_>, file: &file::Admin) -> Result<Admin, ConfigError> {
     Ok(Admin { address })
 }
 
-fn recorders(at: &Checked<'_>, file: Recorders) -> Result<usize, ConfigError> {
+fn recorders(at: &Rules<'_>, file: Recorders) -> Result<usize, ConfigError> {
     match file {
         // Recording a call costs about a quarter of forwarding it, and the data workers want their cores.
         Recorders::Auto => {
@@ -142,7 +144,7 @@ fn recorders(at: &Checked<'_>, file: Recorders) -> Result<usize, ConfigError> {
     }
 }
 
-fn log(at: &Checked<'_>, file: &file::Log) -> Result<Log, ConfigError> {
+fn log(at: &Rules<'_>, file: &file::Log) -> Result<Log, ConfigError> {
     let key = |key| ["log", key];
     let segment_bytes = at.size(&key("segment"), file.segment, SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX)?;
     let bytes_max = at.size(&key("max_size"), file.max_size, 2 * SEGMENT_BYTES_MIN, DISK_BYTES_MAX)?;
@@ -164,7 +166,7 @@ fn log(at: &Checked<'_>, file: &file::Log) -> Result<Log, ConfigError> {
     })
 }
 
-fn stop(at: &Checked<'_>, file: &file::Stop) -> Result<Stop, ConfigError> {
+fn stop(at: &Rules<'_>, file: &file::Stop) -> Result<Stop, ConfigError> {
     let span = |key, value| at.span(&["stop", key], value, Span::secs(0), Span::secs(3600));
     Ok(Stop {
         recorders: span("recorders", file.recorders)?,
@@ -173,7 +175,7 @@ fn stop(at: &Checked<'_>, file: &file::Stop) -> Result<Stop, ConfigError> {
     })
 }
 
-fn memory(at: &Checked<'_>, file: &file::Memory) -> Result<Memory, ConfigError> {
+fn memory(at: &Rules<'_>, file: &file::Memory) -> Result<Memory, ConfigError> {
     let size = |key, value| at.size(&["memory", key], value, 1024 * 1024, MEMORY_BYTES_MAX);
     Ok(Memory {
         capture_bytes: size("capture", file.capture)?,
@@ -183,7 +185,7 @@ fn memory(at: &Checked<'_>, file: &file::Memory) -> Result<Memory, ConfigError> 
     })
 }
 
-impl Checked<'_> {
+impl Rules<'_> {
     pub(super) fn wrong(&self, path: &[&str], what: impl Into<String>, fix: impl Into<String>) -> ConfigError {
         self.tree.error(path, what, fix)
     }
@@ -216,6 +218,15 @@ impl Checked<'_> {
         most: Span,
     ) -> Result<std::time::Duration, ConfigError> {
         self.range(path, value, least, most).map(|span| span.0)
+    }
+
+    /// Only a shell knows what `~` is.
+    pub(super) fn folder(&self, path: &[&str], folder: &str) -> Result<(), ConfigError> {
+        if folder.starts_with('~') {
+            let what = format!("`{folder}` begins with `~`, which only a shell replaces by the home folder");
+            return Err(self.wrong(path, what, "write the whole path, or one from the current folder: `./weir-data`"));
+        }
+        Ok(())
     }
 
     fn address(&self, path: &[&str], text: &str) -> Result<SocketAddr, ConfigError> {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::Checked;
+use super::Rules;
 use crate::config::file::{self, File, HeaderChoice};
-use crate::config::report::ConfigError;
+use crate::config::report::{self, ConfigError};
 use crate::config::units::{Size, Span};
 use crate::config::{Capture, Memory, RedactAction, RedactRule, Route, Side, Timeouts, Upstream, VersionFrom};
 
@@ -20,7 +20,7 @@ const LABEL_BYTES_MAX: usize = 1024;
 const HEADERS_REFUSED: [&str; 5] = ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"];
 const METHODS: [&str; 7] = ["POST", "PUT", "PATCH", "GET", "DELETE", "HEAD", "OPTIONS"];
 
-pub(super) fn routes(at: &Checked<'_>, file: &File, memory: &Memory) -> Result<Vec<Route>, ConfigError> {
+pub(super) fn routes(at: &Rules<'_>, file: &File, memory: &Memory) -> Result<Vec<Route>, ConfigError> {
     let only = file.routes.0.len() == 1;
     let mut routes: Vec<Route> = Vec::new();
     for (name, written) in &file.routes.0 {
@@ -41,7 +41,7 @@ pub(super) fn routes(at: &Checked<'_>, file: &File, memory: &Memory) -> Result<V
     Ok(routes)
 }
 
-fn route(at: &Checked<'_>, name: &str, file: &file::Route, only: bool, memory: &Memory) -> Result<Route, ConfigError> {
+fn route(at: &Rules<'_>, name: &str, file: &file::Route, only: bool, memory: &Memory) -> Result<Route, ConfigError> {
     let key = |key| ["routes", name, key];
     at.name(&["routes", name], "the name of a route", name)?;
     let upstream = match &file.upstream {
@@ -81,8 +81,12 @@ fn route(at: &Checked<'_>, name: &str, file: &file::Route, only: bool, memory: &
 }
 
 /// Splits a URL by hand: a URL library gives `http://host` the path `/`, and here the two differ.
-fn upstream(at: &Checked<'_>, key: &[&str], url: &str) -> Result<Upstream, ConfigError> {
+fn upstream(at: &Rules<'_>, key: &[&str], url: &str) -> Result<Upstream, ConfigError> {
     let wrong = |what: String, fix: String| Err(at.wrong(key, what, fix));
+    if report::mask_userinfo(url) != url {
+        let what = "the upstream has a user name or password in it (not shown)".to_owned();
+        return wrong(what, "remove everything up to the `@`, but for the scheme".to_owned());
+    }
     let Some((scheme, rest)) = url.split_once("://") else {
         return wrong(format!("`{url}` has no scheme"), format!("write `http://{url}`"));
     };
@@ -130,7 +134,7 @@ fn upstream(at: &Checked<'_>, key: &[&str], url: &str) -> Result<Upstream, Confi
 }
 
 /// A route's own path, without a slash at its end: prefixes match whole segments.
-fn own_path(at: &Checked<'_>, key: &[&str], path: &str) -> Result<String, ConfigError> {
+fn own_path(at: &Rules<'_>, key: &[&str], path: &str) -> Result<String, ConfigError> {
     let wrong = |what: String, fix: String| Err(at.wrong(key, what, fix));
     if !path.starts_with('/') {
         return wrong(format!("the path `{path}` does not begin with `/`"), format!("write `/{path}`"));
@@ -152,7 +156,7 @@ fn own_path(at: &Checked<'_>, key: &[&str], path: &str) -> Result<String, Config
     Ok(if trimmed.is_empty() { "/".to_owned() } else { trimmed.to_owned() })
 }
 
-fn version(at: &Checked<'_>, key: &[&str], text: &str) -> Result<VersionFrom, ConfigError> {
+fn version(at: &Rules<'_>, key: &[&str], text: &str) -> Result<VersionFrom, ConfigError> {
     if let Some(name) = text.strip_prefix("header:") {
         return Ok(VersionFrom::Header(header_name(at, key, name)?));
     }
@@ -178,7 +182,7 @@ fn version(at: &Checked<'_>, key: &[&str], text: &str) -> Result<VersionFrom, Co
     Ok(VersionFrom::Fixed(text.to_owned()))
 }
 
-fn header_name(at: &Checked<'_>, key: &[&str], name: &str) -> Result<String, ConfigError> {
+fn header_name(at: &Rules<'_>, key: &[&str], name: &str) -> Result<String, ConfigError> {
     let name = name.trim().to_ascii_lowercase();
     if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
         let what = format!("`{name}` is not the name of a header");
@@ -191,7 +195,7 @@ fn header_name(at: &Checked<'_>, key: &[&str], name: &str) -> Result<String, Con
     Ok(name)
 }
 
-fn timeouts(at: &Checked<'_>, name: &str, file: &file::Timeouts) -> Result<Timeouts, ConfigError> {
+fn timeouts(at: &Rules<'_>, name: &str, file: &file::Timeouts) -> Result<Timeouts, ConfigError> {
     let span = |key, value| at.span(&["routes", name, "timeouts", key], value, Span::millis(1), Span::secs(86_400));
     Ok(Timeouts {
         connect: span("connect", file.connect)?,
@@ -202,7 +206,7 @@ fn timeouts(at: &Checked<'_>, name: &str, file: &file::Timeouts) -> Result<Timeo
 }
 
 fn labels(
-    at: &Checked<'_>,
+    at: &Rules<'_>,
     name: &str,
     file: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, ConfigError> {
@@ -221,7 +225,7 @@ fn labels(
     Ok(file.clone())
 }
 
-fn capture(at: &Checked<'_>, name: &str, file: &file::Capture, memory: &Memory) -> Result<Capture, ConfigError> {
+fn capture(at: &Rules<'_>, name: &str, file: &file::Capture, memory: &Memory) -> Result<Capture, ConfigError> {
     let key = |key| ["routes", name, "capture", key];
     let body_bytes_max = at.size(&key("body"), file.body, 1, memory.capture_bytes)?;
     // A call holds a permit for both sides at once; one that can never be had would lose every body.
@@ -263,7 +267,7 @@ fn capture(at: &Checked<'_>, name: &str, file: &file::Capture, memory: &Memory) 
     })
 }
 
-fn redact(at: &Checked<'_>, name: &str, file: &file::Route) -> Result<Vec<RedactRule>, ConfigError> {
+fn redact(at: &Rules<'_>, name: &str, file: &file::Route) -> Result<Vec<RedactRule>, ConfigError> {
     let mut rules: Vec<RedactRule> = Vec::new();
     for (target, file::Redaction::Drop) in &file.redact.0 {
         let key = ["routes", name, "redact", target];

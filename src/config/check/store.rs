@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Checked;
+use super::Rules;
 use crate::config::file;
 use crate::config::report::ConfigError;
 use crate::config::units::Span;
@@ -14,7 +14,7 @@ const ZSTD_LEVEL_MAX: i32 = 22;
 const ROW_GROUP_MAX: usize = 10_000_000;
 const COLUMNS_MAX: usize = 10_000;
 
-pub(super) fn store(at: &Checked<'_>, file: &file::Store, data_dir: &Path) -> Result<Store, ConfigError> {
+pub(super) fn store(at: &Rules<'_>, file: &file::Store, data_dir: &Path) -> Result<Store, ConfigError> {
     let key = |key| ["store", key];
     if file.delta {
         let what = "`store.delta: true` is not in this version";
@@ -35,7 +35,7 @@ pub(super) fn store(at: &Checked<'_>, file: &file::Store, data_dir: &Path) -> Re
     })
 }
 
-fn to(at: &Checked<'_>, file: &file::Store, data_dir: &Path) -> Result<StoreTo, ConfigError> {
+fn to(at: &Rules<'_>, file: &file::Store, data_dir: &Path) -> Result<StoreTo, ConfigError> {
     let key = ["store", "to"];
     let written = file.to.as_deref();
     let Some(address) = written.and_then(|to| to.strip_prefix("s3://")) else {
@@ -56,7 +56,10 @@ fn to(at: &Checked<'_>, file: &file::Store, data_dir: &Path) -> Result<StoreTo, 
                 Err(at.wrong(&key, what, "write a folder, or `s3://bucket/prefix`"))
             }
             Some("") => Err(at.wrong(&key, "`store.to` is empty", "write a folder, or `s3://bucket/prefix`")),
-            Some(path) => Ok(StoreTo::Folder(PathBuf::from(path))),
+            Some(path) => {
+                at.folder(&key, path)?;
+                Ok(StoreTo::Folder(PathBuf::from(path)))
+            }
         };
     };
     let (bucket, prefix) = address.split_once('/').unwrap_or((address, ""));
