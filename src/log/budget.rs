@@ -26,6 +26,11 @@ pub(super) fn fits(bytes_max: u64, wanted: u64, of_topic: u64, of_others: impl I
     total.saturating_add(kept_free) <= bytes_max
 }
 
+/// Whether any topic may make the total this large: what [`fits`] says without looking at each.
+pub(super) fn fits_whoever_asks(bytes_max: u64, total: u64) -> bool {
+    total <= bytes_max - bytes_max / 4
+}
+
 /// Length of segments: as configured, but small enough that every lane has several.
 pub(super) fn segment_bytes(log: &config::Log, lanes: usize) -> u64 {
     let fair = log.bytes_max / (SEGMENTS_PER_LANE * lanes.max(1) as u64);

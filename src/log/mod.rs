@@ -6,8 +6,8 @@
 //! # Files
 //! ```text
 //! data_dir/lock                               one flock for all; holds the pid of its holder
-//! data_dir/log/<topic>/meta.json, meta.bak    the log's UUID, lanes, reader, root        [`meta`]
-//! data_dir/log/<topic>/<lane>/<first_seq>.seg entries, one per call                      [`format`]
+//! data_dir/log/<topic>/meta.json, meta.bak    the log's UUID, lanes, reader, root (`meta.rs`)
+//! data_dir/log/<topic>/<lane>/<first_seq>.seg entries, one per call (`format.rs`)
 //! data_dir/log/<topic>/<lane>/cursor          first seq not yet delivered; may lie inside an entry
 //! ```
 //! Seqs count a lane's rows from 0 without a gap, over all its segments and starts. A segment ends where the next one's first
@@ -17,12 +17,14 @@
 //! # Writing
 //! One thread owns all lanes: it takes what the recorders handed over in groups, gives the calls to the lanes in turn, makes one
 //! write per lane and group, and syncs every `log.sync`. Readers see what is synced. A call is settled `logged` when it
-//! is written; what becomes of that when a sync fails stands in [`lane_writer`]. How topics share the disk: [`budget`].
+//! is written; what becomes of that when a sync fails stands in `lane_writer.rs`. How topics share the disk: `budget.rs`.
 //!
 //! # After a kill or a power cut
 //! State is derived from the segments, never from a file that could disagree with them: of each lane the last segment
 //! is read. What is no whole entry at its end is cut; its calls are counted by the ledger as `dropped{crash}`. Damage before
 //! that is delivered as [`Item::Damaged`], which names its rows; an entry whose head is whole keeps its seqs even at the end.
+//!
+//! Failpoints: `log.append`, `log.sync`, `log.roll`, `log.cursor`, `log.unlink`.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

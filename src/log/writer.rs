@@ -30,6 +30,10 @@ pub(super) struct Writer {
     options: Options,
     epoch: u32,
     topics: BTreeMap<String, TopicWriter>,
+    /// Over all topics.
+    lanes_total: usize,
+    /// Bytes of the group so far.
+    group_bytes: u64,
     /// When something that is not synced was written first.
     dirty_since: Option<Instant>,
     /// From then to the sync: `log.sync`, or longer after one that failed.
@@ -63,6 +67,8 @@ impl Writer {
             options,
             epoch,
             topics: BTreeMap::new(),
+            lanes_total: 0,
+            group_bytes: 0,
             dirty_since: None,
             sync_after,
             ticked_at: Instant::now(),
@@ -79,6 +85,7 @@ impl Writer {
 
     fn add_topic(&mut self, opened: Opened) {
         self.common.add_lanes(opened.lanes.iter().map(|opened| opened.lane.clone()));
+        self.lanes_total += opened.lanes.len();
         let lanes = opened.lanes.into_iter();
         let lanes = lanes.map(|opened| LaneWriter::new(opened.lane, self.epoch, opened.appended_at_ms)).collect();
         let name = opened.topic.name.clone();
@@ -148,6 +155,7 @@ impl Writer {
             fresh |= lane.take_fresh();
             unsynced |= lane.unsynced_bytes() > 0;
         }
+        self.group_bytes = 0;
         if fresh {
             self.common.announce();
         }
@@ -181,8 +189,8 @@ impl Writer {
             self.complain("full", || tracing::error!(bytes_max, "dropping calls: the log has reached `log.max_size`"));
             return recorded.ticket.dropped(Reason::LogFull);
         }
-        let lanes_total = self.topics.values().map(|topic| topic.lanes.len()).sum();
-        let segment_bytes = budget::segment_bytes(&self.options.log, lanes_total);
+        self.group_bytes += entry_bytes;
+        let segment_bytes = budget::segment_bytes(&self.options.log, self.lanes_total);
         let topic = self.topics.get_mut(&recorded.topic).expect("the topic was made above");
         let lane = topic.turn % topic.lanes.len();
         topic.turn = topic.turn.wrapping_add(1);
@@ -212,12 +220,16 @@ impl Writer {
 
     /// Whether an entry has room, counting what is in the groups already.
     fn fits(&self, name: &str, entry_bytes: u64) -> bool {
+        // An entry may need a new segment.
+        let wanted = entry_bytes + format::HEADER_BYTES as u64;
+        let total = self.common.bytes.load(Ordering::Relaxed) + self.group_bytes + wanted;
+        if budget::fits_whoever_asks(self.options.log.bytes_max, total) {
+            return true;
+        }
         let group = |topic: &TopicWriter| topic.lanes.iter().map(LaneWriter::unwritten_bytes).sum::<u64>();
         let used = |topic: &TopicWriter| topic.topic.bytes.load(Ordering::Relaxed) + group(topic);
         let of_topic = self.topics.get(name).map_or(0, used);
         let of_others = self.topics.values().filter(|topic| topic.topic.name != name).map(used);
-        // An entry may need a new segment.
-        let wanted = entry_bytes + format::HEADER_BYTES as u64;
         budget::fits(self.options.log.bytes_max, wanted, of_topic, of_others)
     }
 
