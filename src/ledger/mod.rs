@@ -1,7 +1,7 @@
 //! The equations: every call ends in exactly one outcome, even when dropped, even by kill -9.
 //!
 //! `seen = logged + pending + dropped{reason} + unsampled`. `seen`, `dropped` and `unsampled` live in a small
-//! memory-mapped file ([`file`]), counted before anything can fail; `logged` is never in it: the log itself knows.
+//! memory-mapped file (`file.rs`), counted before anything can fail; `logged` is never in it: the log itself knows.
 //!
 //! At open the two are joined. More seen than settled: the dead process held those calls, they become
 //! `dropped{crash}`. Less seen than settled: a power cut took the file's last state but not the log's, `seen` is raised.
