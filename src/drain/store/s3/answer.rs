@@ -89,7 +89,7 @@ impl Failure {
         match (status, code) {
             (_, "NoSuchBucket") => Some("create the bucket, or correct `store.to`"),
             (_, "InvalidBucketName") => Some("correct the bucket's name in `store.to`"),
-            (_, "InvalidAccessKeyId" | "SignatureDoesNotMatch") => {
+            (_, "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "XAdminUserNotFound") => {
                 Some("correct the credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile in use)")
             }
             (_, "RequestTimeTooSkewed") => Some("set this machine's clock"),
