@@ -225,7 +225,7 @@ impl World {
                     }
                 }
                 let writer = format!("{name}-{}", self.dice.roll(usize::MAX));
-                let facts = Facts { quarantined: 0, schema: 0, created_ms: self.clock_ms, writer };
+                let facts = Facts { quarantined: 0, schema: 0, writer };
                 if let Some(sealed) = seal.finish(end, facts) {
                     chain.created(sealed);
                     *waiting = false;
