@@ -9,7 +9,7 @@ use std::time::Duration;
 use fail::fail_point;
 
 use super::footer::Footer;
-use super::names::{self, ChainId, Dt, ORIGIN_VERSION, OriginDoc};
+use super::names::{self, ChainId, ORIGIN_VERSION, OriginDoc};
 use super::pin::{self, PinError};
 use super::refusal::Refusal;
 use super::store::{self, Content, Created, Kind, Store, StoreError};
@@ -30,8 +30,8 @@ pub struct Open {
     pub partition: PartitionId,
     pub partitioning: Partitioning,
     pub topic_id: String,
-    /// First offsets of all partitions of this origin that are known, for a new document.
-    pub starts: BTreeMap<u32, u64>,
+    /// First offsets of all partitions of this origin that are known, for a new document; `None`: do not make one.
+    pub starts: Option<BTreeMap<u32, u64>>,
     /// What the source remembers to have been stored of this partition.
     pub hint: Option<u64>,
     pub now_ms: i64,
@@ -49,6 +49,8 @@ pub enum Done {
         doc: OriginDoc,
         head: Option<Box<(String, Footer)>>,
     },
+    /// The origin has no document, and none was to be made.
+    NoOrigin,
     Created,
     /// The key was taken, by this file.
     Exists(Box<Footer>),
@@ -163,17 +165,21 @@ fn work(shared: &Shared, store: &dyn Store) {
 
 fn run_open(store: &dyn Store, open: &Open) -> Done {
     match open_chain(store, open) {
-        Ok((doc, head)) => Done::Opened { doc, head: head.map(Box::new) },
+        Ok(Some((doc, head))) => Done::Opened { doc, head: head.map(Box::new) },
+        Ok(None) => Done::NoOrigin,
         Err(PinError::Refused(refusal)) => Done::Refused(refusal),
         Err(error) => Done::Failed { kind: error.kind(), why: chained(&error) },
     }
 }
 
-fn open_chain(store: &dyn Store, open: &Open) -> Result<(OriginDoc, Option<(String, Footer)>), PinError> {
+type Opened = (OriginDoc, Option<(String, Footer)>);
+
+fn open_chain(store: &dyn Store, open: &Open) -> Result<Option<Opened>, PinError> {
     let Open { partition: PartitionId { topic, origin, partition }, .. } = open;
-    let doc = match pin::origin(store, topic, origin)? {
-        Some(doc) => doc,
-        None => {
+    let doc = match (pin::origin(store, topic, origin)?, &open.starts) {
+        (Some(doc), _) => doc,
+        (None, None) => return Ok(None),
+        (None, Some(starts)) => {
             let doc = OriginDoc {
                 version: ORIGIN_VERSION,
                 table: topic.to_string(),
@@ -181,7 +187,7 @@ fn open_chain(store: &dyn Store, open: &Open) -> Result<(OriginDoc, Option<(Stri
                 generation: 1,
                 partitioning: open.partitioning,
                 topic_id: open.topic_id.clone(),
-                starts: open.starts.clone(),
+                starts: starts.clone(),
                 created_ms: open.now_ms,
             };
             if let Some(hint) = open.hint.filter(|hint| *hint > doc.start(*partition)) {
@@ -197,11 +203,11 @@ fn open_chain(store: &dyn Store, open: &Open) -> Result<(OriginDoc, Option<(Stri
         generation: doc.generation,
         partition: *partition,
     };
-    let Some(key) = newest_file(store, &chain, doc.partitioning)? else { return Ok((doc, None)) };
+    let Some(key) = newest_file(store, &chain, doc.partitioning)? else { return Ok(Some((doc, None))) };
     let footer = store::read_footer(store, &key)?
         .ok_or_else(|| PinError::Damaged { key: key.clone(), why: "it was listed and is not there".to_owned() })?;
     fail_point!("drain_after_head");
-    Ok((doc, Some((key, footer))))
+    Ok(Some((doc, Some((key, footer)))))
 }
 
 /// The key of a chain's newest file: dates never go back within a chain, so it is the last key of the newest date that has one.
@@ -288,9 +294,4 @@ pub fn chained(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-/// The last file of a chain, by date, as `status` names it.
-pub fn name_of(key: &str) -> (&str, Option<Dt>) {
-    (key.rsplit('/').next().unwrap_or(key), names::parse_key(key).map(|name| name.dt))
 }

@@ -14,8 +14,10 @@ pub mod triggers;
 pub mod pin;
 pub mod jobs;
 pub mod write;
+pub mod generation;
 pub mod status;
 mod partition;
+mod requests;
 mod run;
 #[cfg(test)]
 mod model;
@@ -190,7 +192,7 @@ impl Drain {
             (inner, in_time) = self.shared.wait(inner, until + Duration::from_millis(200));
             if !in_time || inner.status.dead {
                 inner.abandoned = true;
-                break StoppedReport { left: run::left(&inner.status), cut_short: true };
+                break StoppedReport { left: requests::left(&inner.status), cut_short: true };
             }
         };
         drop(inner);

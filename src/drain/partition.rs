@@ -26,11 +26,17 @@ pub(super) struct Partition {
     pub at_hand: AtHand,
     /// The position after the last message at hand.
     pub next: u64,
+    /// The source was polled since the last seek: what it has is known.
+    pub heard: bool,
     pub triggers: Triggers,
     /// The file of the create in flight.
     pub sending: Option<Sending>,
     pub last_file: Option<LastFile>,
     pub last_error: Option<Failure>,
+    /// The last failure waits for somebody.
+    pub stopped: bool,
+    /// The origin has no document yet: it is made once all its partitions are known.
+    pub new_origin: bool,
     pub quarantined: u64,
 }
 
@@ -48,6 +54,7 @@ impl Partition {
         Partition {
             number,
             next: 0,
+            heard: false,
             bounds,
             chain: None,
             asked: false,
@@ -58,6 +65,8 @@ impl Partition {
             sending: None,
             last_file: None,
             last_error: None,
+            stopped: false,
+            new_origin: false,
             quarantined: 0,
         }
     }
@@ -71,11 +80,15 @@ impl Partition {
         self.chain.as_ref().filter(|chain| matches!(chain.step(), Step::Collect))
     }
 
-    pub fn refused(&self) -> Option<String> {
-        match self.chain.as_ref()?.step() {
-            Step::Refused(refusal) => Some(refusal.to_string()),
-            _ => None,
-        }
+    /// What somebody has to see to before it goes on.
+    pub fn refused(&self) -> Option<&str> {
+        self.last_error.as_ref().filter(|_| self.stopped).map(|failure| failure.what.as_str())
+    }
+
+    /// Forgets how long it was to wait: somebody asks.
+    pub fn try_now(&mut self) {
+        self.retry_at = None;
+        self.stopped = false;
     }
 
     pub fn progress(&mut self, progress: &Progress, now_ms: i64) {
@@ -92,6 +105,7 @@ impl Partition {
     pub fn sought(&mut self, offset: u64) {
         self.at_hand = AtHand::default();
         self.next = offset;
+        self.heard = false;
     }
 
     /// The first messages at hand are stored.
@@ -114,6 +128,7 @@ impl Partition {
         self.backoff.reset();
         self.retry_at = None;
         self.last_error = None;
+        self.stopped = false;
     }
 
     /// Notes a failure and when the step is tried again. Returns whether it is news, to be logged.
@@ -123,6 +138,7 @@ impl Partition {
             Kind::Stop => RECHECK,
         };
         self.retry_at = Some(now + wait);
+        self.stopped = kind == Kind::Stop;
         let news = self.last_error.as_ref().is_none_or(|last| last.what != what);
         self.last_error = Some(Failure { at_ms: now_ms, what });
         news
@@ -131,6 +147,7 @@ impl Partition {
     pub fn status(&self, id: &PartitionId, now_ms: i64) -> PartitionStatus {
         let head = self.chain.as_ref().map(Chain::head);
         let state = match self.chain.as_ref().map(Chain::step) {
+            _ if self.stopped => PartitionState::Refused,
             None | Some(Step::FindHead | Step::Seek(_)) => PartitionState::Opening,
             Some(Step::Collect) => PartitionState::Collecting,
             Some(Step::Create(_)) => PartitionState::Storing,

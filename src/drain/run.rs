@@ -12,12 +12,13 @@ use super::footer::Footer;
 use super::jobs::{Create, Done, Job, Jobs, Open};
 use super::names::{ChainId, OriginDoc};
 use super::partition::{Partition, Sending};
+use super::requests::Targets;
 use super::seal::record_hash;
 use super::status::{Failure, LastFile, Status};
 use super::store::{Kind, Store};
 use super::triggers::{Backoff, Cause, under_pressure};
 use super::write::{Range, WriteError, Writer};
-use super::{DrainConfig, DrainNowError, Left, Shared, StoppedReport};
+use super::{DrainConfig, Shared, StoppedReport, requests};
 use crate::source::{Event, PartitionId, Source, SourceError};
 
 /// The longest turn without events: requests wait for it.
@@ -26,26 +27,26 @@ const TURN: Duration = Duration::from_millis(100);
 /// A turn while the store is being asked.
 const TURN_BUSY: Duration = Duration::from_millis(5);
 
-/// Up to where "everything at hand" reaches, per partition; `None`: not known before it collects.
-type Targets = BTreeMap<PartitionId, Option<u64>>;
+/// How long the last of an origin's partitions was told of before its document is made: all of them are to be in it.
+const ALL_KNOWN_AFTER: Duration = Duration::from_millis(250);
 
 pub(super) struct Runner {
-    config: DrainConfig,
-    source: Box<dyn Source>,
-    shared: Arc<Shared>,
+    pub(super) config: DrainConfig,
+    pub(super) source: Box<dyn Source>,
+    pub(super) shared: Arc<Shared>,
     jobs: Jobs,
     writer: Writer,
-    partitions: BTreeMap<PartitionId, Partition>,
+    pub(super) partitions: BTreeMap<PartitionId, Partition>,
     /// Assignments so far.
     assigned: u64,
-    requests: BTreeMap<u64, Targets>,
+    pub(super) requests: BTreeMap<u64, Targets>,
     /// Set while stopping.
-    stop: Option<(Instant, Targets)>,
+    pub(super) stop: Option<(Instant, Targets)>,
     source_error: Option<Failure>,
     source_backoff: Backoff,
-    source_retry_at: Option<Instant>,
-    /// Names of partitions were told this turn: more may follow in the next.
-    assigning: bool,
+    pub(super) source_retry_at: Option<Instant>,
+    /// When a partition was told of last.
+    assigned_at: Instant,
     random: u64,
 }
 
@@ -69,7 +70,7 @@ impl Runner {
             source_error: None,
             source_backoff: Backoff::default(),
             source_retry_at: None,
-            assigning: false,
+            assigned_at: Instant::now(),
             random: uuid::Uuid::new_v4().as_u64_pair().0,
         })
     }
@@ -91,15 +92,17 @@ impl Runner {
             self.take_requests();
             self.advance_all();
             self.seal_one();
-            self.answer_requests();
+            let answers = self.answer_requests();
             let status = self.status();
             let mut inner = self.shared.lock();
+            // Together: who is answered sees the status of that moment.
             inner.status = status;
+            inner.answers.extend(answers);
             if inner.abandoned {
                 return;
             }
             if let Some(cut_short) = self.stopped() {
-                inner.ended = Some(StoppedReport { left: left(&inner.status), cut_short });
+                inner.ended = Some(StoppedReport { left: requests::left(&inner.status), cut_short });
                 return;
             }
             drop(inner);
@@ -114,7 +117,7 @@ impl Runner {
             return;
         }
         let now = Instant::now();
-        let wait = if self.jobs.busy() || self.assigning { TURN_BUSY } else { self.until_next(now) };
+        let wait = if self.jobs.busy() { TURN_BUSY } else { self.until_next(now) };
         if self.source_retry_at.is_some_and(|at| at > now) {
             self.jobs.wait(wait);
             return;
@@ -124,8 +127,7 @@ impl Runner {
                 self.source_error = None;
                 self.source_retry_at = None;
                 self.source_backoff.reset();
-                self.assigning = events.iter().any(|event| matches!(event, Event::Assigned { .. }));
-                events.into_iter().for_each(|event| self.apply(event));
+                self.apply_all(events);
             }
             Err(error) => self.source_failed(&error),
         }
@@ -134,7 +136,11 @@ impl Runner {
     /// How long nothing has to be done unless something comes.
     fn until_next(&self, now: Instant) -> Duration {
         let now_ms = now_ms();
-        let closes = self.partitions.values().filter_map(|partition| {
+        let open = self
+            .partitions
+            .values()
+            .filter(|partition| partition.retry_at.is_none() && partition.collecting().is_some());
+        let closes = open.filter_map(|partition| {
             let closes_ms = partition.triggers.closes_ms(&partition.at_hand)?;
             Some(Duration::from_millis(u64::try_from(closes_ms - now_ms).unwrap_or(0)))
         });
@@ -143,7 +149,7 @@ impl Runner {
         closes.chain(retries).min().unwrap_or(TURN).clamp(TURN_BUSY, TURN)
     }
 
-    fn source_failed(&mut self, error: &SourceError) {
+    pub(super) fn source_failed(&mut self, error: &SourceError) {
         let what = super::jobs::chained(error);
         if self.source_error.as_ref().is_none_or(|last| last.what != what) {
             tracing::warn!("failed to poll the source: {what}");
@@ -153,10 +159,16 @@ impl Runner {
         self.source_retry_at = Some(Instant::now() + self.source_backoff.next(random));
     }
 
+    pub(super) fn apply_all(&mut self, events: Vec<Event>) {
+        events.into_iter().for_each(|event| self.apply(event));
+        self.partitions.values_mut().for_each(|partition| partition.heard |= partition.collecting().is_some());
+    }
+
     fn apply(&mut self, event: Event) {
         match event {
             Event::Assigned { partition, bounds } => {
                 self.assigned += 1;
+                self.assigned_at = Instant::now();
                 let state = Partition::new(&partition, self.assigned, bounds, &self.config.store);
                 self.partitions.insert(partition, state);
             }
@@ -186,6 +198,10 @@ impl Runner {
 
     fn answered(&mut self, id: &PartitionId, partition: &mut Partition, done: Done) {
         match done {
+            Done::NoOrigin => {
+                partition.new_origin = true;
+                partition.retry_at = Some(self.assigned_at + ALL_KNOWN_AFTER);
+            }
             Done::Opened { doc, head } => self.opened(id, partition, &doc, head.map(|head| *head)),
             Done::Created => self.settle(id, partition, Answer::New),
             Done::Exists(footer) => {
@@ -308,8 +324,10 @@ impl Runner {
             }
             Outcome::Refused => {
                 partition.sending = None;
-                let what = partition.refused().unwrap_or_default();
-                self.failed(id, partition, Kind::Stop, what);
+                if let Step::Refused(refusal) = chain.step() {
+                    let what = refusal.to_string();
+                    self.failed(id, partition, Kind::Stop, what);
+                }
             }
         }
     }
@@ -335,40 +353,6 @@ impl Runner {
         }
     }
 
-    fn take_requests(&mut self) {
-        let mut inner = self.shared.lock();
-        let requests = std::mem::take(&mut inner.requests);
-        let stop_by = inner.stop_by.filter(|_| self.stop.is_none());
-        drop(inner);
-        if requests.is_empty() && stop_by.is_none() {
-            return;
-        }
-        // What is there now counts, whether it was told of or not.
-        if self.stop.is_none() && self.source_retry_at.is_none() {
-            match self.source.poll(Duration::ZERO) {
-                Ok(events) => events.into_iter().for_each(|event| self.apply(event)),
-                Err(error) => self.source_failed(&error),
-            }
-        }
-        if let Some(by) = stop_by {
-            self.stop = Some((by, self.targets(false)));
-        }
-        for number in requests {
-            let targets = self.targets(true);
-            self.requests.insert(number, targets);
-        }
-    }
-
-    /// Where each partition stands now. `to_end`: messages that exist and have not arrived yet count too.
-    fn targets(&self, to_end: bool) -> Targets {
-        let target = |(id, partition): (&PartitionId, &Partition)| {
-            let known =
-                partition.chain.as_ref().is_some_and(|chain| matches!(chain.step(), Step::Collect | Step::Create(_)));
-            (id.clone(), known.then(|| partition.next.max(if to_end { partition.bounds.end } else { 0 })))
-        };
-        self.partitions.iter().map(target).collect()
-    }
-
     /// One step of every partition that waits for none.
     fn advance_all(&mut self) {
         let now = Instant::now();
@@ -383,17 +367,22 @@ impl Runner {
     }
 
     fn advance(&mut self, id: &PartitionId, partition: &mut Partition, stopping: bool) {
-        if partition.refused().is_some() {
+        if partition.chain.as_ref().is_some_and(|chain| matches!(chain.step(), Step::Refused(_))) {
             // Its time has come to be looked at again.
             partition.chain = None;
         }
         match partition.chain.as_ref().map(Chain::step) {
             None | Some(Step::FindHead) => {
-                // All partitions of a new origin are named in its document, so their names come first.
-                if !stopping && !self.assigning {
-                    let job = Job::Open(self.open(id, partition));
-                    self.ask(id, partition, job);
+                if stopping {
+                    return;
                 }
+                let all_known_at = self.assigned_at + ALL_KNOWN_AFTER;
+                if partition.new_origin && all_known_at > Instant::now() {
+                    partition.retry_at = Some(all_known_at);
+                    return;
+                }
+                let job = Job::Open(self.open(id, partition));
+                self.ask(id, partition, job);
             }
             Some(Step::Seek(offset)) => match self.source.seek(id, offset) {
                 Ok(()) => {
@@ -429,7 +418,7 @@ impl Runner {
             partition: id.clone(),
             partitioning: self.config.store.partition,
             topic_id: partition.bounds.topic_id.clone(),
-            starts: all.map(|(id, bounds)| (id.partition, start(bounds))).collect(),
+            starts: partition.new_origin.then(|| all.map(|(id, bounds)| (id.partition, start(bounds))).collect()),
             hint: partition.bounds.hint,
             now_ms: now_ms(),
         }
@@ -498,60 +487,6 @@ impl Runner {
         }
     }
 
-    fn answer_requests(&mut self) {
-        let mut answers = Vec::new();
-        let mut requests = std::mem::take(&mut self.requests);
-        requests.retain(|number, targets| {
-            if !self.source.announced() {
-                // More partitions will come; they belong to what is at hand.
-                *targets = self.targets(true);
-                return true;
-            }
-            for (id, target) in self.targets(true) {
-                let slot = targets.entry(id).or_insert(None);
-                *slot = slot.or(target);
-            }
-            let refused = targets.keys().find_map(|id| self.partitions.get(id)?.refused());
-            let done = targets.iter().all(|(id, target)| self.reached(id, *target));
-            let answer = match refused {
-                Some(refused) => Some(Err(DrainNowError::Refused(refused))),
-                None => done.then_some(Ok(())),
-            };
-            let open = answer.is_none();
-            answers.extend(answer.map(|answer| (*number, answer)));
-            open
-        });
-        self.requests = requests;
-        if !answers.is_empty() {
-            self.shared.lock().answers.extend(answers);
-        }
-    }
-
-    /// Whether everything of a partition below `target` is stored, or not ours any more.
-    fn reached(&self, id: &PartitionId, target: Option<u64>) -> bool {
-        let Some(partition) = self.partitions.get(id) else { return true };
-        let (Some(chain), Some(target)) = (&partition.chain, target) else { return false };
-        // Past the last message there may be offsets without one.
-        let nothing_left =
-            partition.collecting().is_some() && partition.next >= target && partition.at_hand.messages == 0;
-        chain.head().next >= target || nothing_left
-    }
-
-    /// While stopping: whether it is over, and if so, whether the deadline cut it short.
-    fn stopped(&self) -> Option<bool> {
-        let (by, targets) = self.stop.as_ref()?;
-        let over = targets.iter().all(|(id, target)| {
-            let Some(partition) = self.partitions.get(id) else { return true };
-            let sending = partition.sending.is_some();
-            // Not opened, refused, or lost to another drain: there is nothing at hand.
-            !sending && (target.is_none() || partition.collecting().is_none() || self.reached(id, *target))
-        });
-        match over {
-            true => Some(false),
-            false => (*by <= Instant::now()).then_some(true),
-        }
-    }
-
     fn status(&self) -> Status {
         let now_ms = now_ms();
         let mut status = Status::default();
@@ -574,17 +509,6 @@ impl Runner {
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
-}
-
-pub(super) fn left(status: &Status) -> Vec<Left> {
-    let waiting = status.partitions.iter().filter(|partition| partition.rows > 0);
-    let left = waiting.map(|partition| Left {
-        table: partition.table.clone(),
-        chain: partition.chain.clone(),
-        rows: partition.rows,
-        why: partition.last_error.as_ref().map(|failure| failure.what.clone()),
-    });
-    left.collect()
 }
 
 /// Milliseconds since the epoch.

@@ -84,7 +84,12 @@ pub enum Kind {
 pub enum StoreError {
     /// A file operation of the folder store, or of the caller's own file.
     #[error("failed to {action} `{path}`")]
-    Io { action: &'static str, path: String, #[source] source: std::io::Error },
+    Io {
+        action: &'static str,
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
     /// S3 gave no answer, or one that a later call may not give.
     #[error("failed to {action} `{object}`: {why}")]
     Unanswered { action: &'static str, object: String, why: String },
@@ -95,7 +100,11 @@ pub enum StoreError {
     #[error("cannot read `{object}`: {why}")]
     Damaged { object: String, why: String },
     #[error("cannot read the footer of `{object}`")]
-    Footer { object: String, #[source] source: FooterError },
+    Footer {
+        object: String,
+        #[source]
+        source: FooterError,
+    },
 }
 
 impl StoreError {
@@ -103,7 +112,11 @@ impl StoreError {
         use std::io::ErrorKind as Io;
         match self {
             StoreError::Io { source, .. } => match source.kind() {
-                Io::PermissionDenied | Io::ReadOnlyFilesystem | Io::NotADirectory | Io::IsADirectory | Io::Unsupported => Kind::Stop,
+                Io::PermissionDenied
+                | Io::ReadOnlyFilesystem
+                | Io::NotADirectory
+                | Io::IsADirectory
+                | Io::Unsupported => Kind::Stop,
                 Io::InvalidFilename | Io::InvalidInput | Io::NotFound => Kind::Stop,
                 _ => Kind::Retry,
             },
@@ -179,8 +192,8 @@ pub fn read_footer(store: &dyn Store, key: &str) -> Result<Option<Footer>, Store
     let metadata = ParquetMetaDataReader::decode_metadata(&metadata).map_err(|error| damaged(error.to_string()))?;
     let pairs = metadata.file_metadata().key_value_metadata().into_iter().flatten();
     let pairs = pairs.filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?)));
-    let footer = Footer::from_key_values(pairs)
-        .map_err(|source| StoreError::Footer { object: at(store, key), source })?;
+    let footer =
+        Footer::from_key_values(pairs).map_err(|source| StoreError::Footer { object: at(store, key), source })?;
     Ok(Some(footer))
 }
 
@@ -192,7 +205,8 @@ fn self_test<S: Store + ?Sized>(store: &S) -> Result<(), StoreError> {
         action: "use",
         object: store.address(),
         why: why.to_owned(),
-        fix: "weir needs a store that honours create-only writes (If-None-Match: * on S3, link on a file system)".to_owned(),
+        fix: "weir needs a store that honours create-only writes (If-None-Match: * on S3, link on a file system)"
+            .to_owned(),
     };
     let read = || store.get(SELF_TEST)?.ok_or_else(|| refused("an object that was created cannot be read"));
     // The first process ever makes it; all others, and everybody's second call, must be told that it exists. The bodies

@@ -28,6 +28,8 @@ struct TopicInner {
     starts: Vec<u64>,
     committed: BTreeMap<u32, u64>,
     id: String,
+    /// One partition is told of per poll.
+    slowly: bool,
 }
 
 impl Topic {
@@ -88,14 +90,14 @@ fn row(partition: u32, offset: u64) -> Bytes {
 
 struct MemorySource {
     topic: Topic,
-    assigned: bool,
+    assigned: u32,
     from: BTreeMap<u32, u64>,
     told: BTreeMap<u32, u64>,
 }
 
 impl MemorySource {
     fn boxed(topic: &Topic) -> Box<dyn Source> {
-        Box::new(MemorySource { topic: topic.clone(), assigned: false, from: BTreeMap::new(), told: BTreeMap::new() })
+        Box::new(MemorySource { topic: topic.clone(), assigned: 0, from: BTreeMap::new(), told: BTreeMap::new() })
     }
 }
 
@@ -114,10 +116,12 @@ impl Messages for Rows {
 impl Source for MemorySource {
     fn poll(&mut self, wait: Duration) -> Result<Vec<Event>, SourceError> {
         let mut events = Vec::new();
-        let (partitions, id) = self.topic.with(|inner| (inner.partitions.clone(), inner.id.clone()));
+        let (partitions, id, slowly) =
+            self.topic.with(|inner| (inner.partitions.clone(), inner.id.clone(), inner.slowly));
         for (partition, log) in (0u32..).zip(&partitions) {
             let end = log.last().map_or(0, |last| last.offset + 1);
-            if !self.assigned {
+            if partition >= self.assigned && (!slowly || events.is_empty()) {
+                self.assigned = partition + 1;
                 let start = self.topic.with(|inner| inner.starts[partition as usize]);
                 let hint = self.topic.committed().get(&partition).copied();
                 let bounds = Bounds { start, end, topic_id: id.clone(), hint };
@@ -135,7 +139,6 @@ impl Source for MemorySource {
                 }));
             }
         }
-        self.assigned = true;
         if events.is_empty() {
             std::thread::sleep(wait.min(Duration::from_millis(2)));
         }
@@ -171,6 +174,8 @@ struct Moody {
     folder: Folder,
     calls: AtomicU32,
     calm: AtomicBool,
+    /// Nothing is created and nothing answered.
+    deaf: AtomicBool,
 }
 
 impl Moody {
@@ -189,7 +194,7 @@ fn unanswered() -> StoreError {
 impl Store for Moody {
     fn create(&self, key: &str, content: Content<'_>) -> Result<Created, StoreError> {
         let mood = self.mood();
-        if mood == 1 {
+        if mood == 1 || self.deaf.load(Ordering::Relaxed) {
             return Err(unanswered());
         }
         let created = self.folder.create(key, content)?;
@@ -404,8 +409,15 @@ fn a_drain_that_dies_anywhere_loses_and_doubles_nothing() {
 fn a_store_that_fails_and_loses_answers_only_delays() {
     let world = World::new(2);
     let folder = Folder::open(&world.dir.path().join("parquet")).unwrap();
-    let world =
-        World { store: Arc::new(Moody { folder, calls: AtomicU32::new(0), calm: AtomicBool::new(false) }), ..world };
+    let world = World {
+        store: Arc::new(Moody {
+            folder,
+            calls: AtomicU32::new(0),
+            calm: AtomicBool::new(false),
+            deaf: AtomicBool::new(false),
+        }),
+        ..world
+    };
     let drain = world.start();
     for _ in 0..10 {
         world.topic.send(0, 20);
@@ -538,20 +550,115 @@ fn many_partitions_of_one_table_share_origin_and_schema() {
 #[test]
 fn asking_in_vain_names_what_waits() {
     let world = World::new(1);
+    let folder = Folder::open(&world.dir.path().join("parquet")).unwrap();
+    let moody =
+        Arc::new(Moody { folder, calls: AtomicU32::new(0), calm: AtomicBool::new(true), deaf: AtomicBool::new(false) });
+    let world = World { store: moody.clone(), ..world };
     let drain = world.start();
     drain.drain_now(PATIENCE).unwrap();
-    let error = world_without_store(&world, &drain);
-    assert!(matches!(&error, DrainNowError::Timeout { waiting, .. } if waiting.contains("churn p0")), "{error}");
+    moody.deaf.store(true, Ordering::Relaxed);
+    world.topic.send(0, 4);
+    let error = drain.drain_now(Duration::from_millis(600)).unwrap_err();
+    let named = |error: &DrainNowError| {
+        error.to_string().contains("churn p0") && error.to_string().contains("connection reset")
+    };
+    assert!(matches!(&error, DrainNowError::Timeout { .. }) && named(&error), "{error}");
     let report = drain.stop(Duration::from_millis(100));
     assert!(!report.all_stored());
     assert_eq!(report.left[0].rows, 4);
+    moody.deaf.store(false, Ordering::Relaxed);
+    let drain = world.start();
+    drain.drain_now(PATIENCE).unwrap();
+    drop(drain);
+    world.whole();
 }
 
-/// Takes the table's folder away, so that creates fail, and asks.
-fn world_without_store(world: &World, drain: &Drain) -> DrainNowError {
-    let churn = world.dir.path().join("parquet/churn");
-    std::fs::remove_dir_all(&churn).unwrap();
-    std::fs::write(&churn, "in the way").unwrap();
+#[test]
+fn what_somebody_has_fixed_goes_on_when_asked() {
+    let world = World::new(1);
+    let table = world.dir.path().join("parquet/churn");
+    std::fs::write(&table, "in the way").unwrap();
     world.topic.send(0, 4);
-    drain.drain_now(Duration::from_millis(600)).unwrap_err()
+    let drain = world.start();
+    let error = drain.drain_now(PATIENCE).unwrap_err();
+    assert!(matches!(&error, DrainNowError::Refused(text) if text.contains("churn")), "{error}");
+    assert_eq!(drain.status().partitions[0].state, status::PartitionState::Refused);
+    std::fs::remove_file(&table).unwrap();
+    drain.drain_now(PATIENCE).unwrap();
+    assert_eq!(drain.status().last_error, None);
+    drop(drain);
+    world.whole();
+}
+
+#[test]
+fn partitions_that_are_told_of_one_by_one_are_all_in_the_origin_document() {
+    let world = World::new(4);
+    (0..4).for_each(|partition| world.topic.send(partition, 10));
+    world.topic.with(|inner| {
+        inner.partitions[3].drain(..4);
+        inner.starts[3] = 4;
+        inner.slowly = true;
+    });
+    let drain = world.start();
+    until(&drain, "stored", |status| status.totals.stored == 36);
+    drop(drain);
+    let json = world.store.get("churn/_weir/origins/churn.g01.json").unwrap().unwrap();
+    let doc: names::OriginDoc = serde_json::from_slice(&json).unwrap();
+    assert_eq!(doc.starts, BTreeMap::from([(0, 0), (1, 0), (2, 0), (3, 4)]));
+}
+
+#[test]
+fn a_new_generation_is_the_way_on_after_a_refusal() {
+    let world = World::new(1);
+    world.topic.send(0, 10);
+    let drain = world.start();
+    drain.drain_now(PATIENCE).unwrap();
+    drop(drain);
+    world.topic.with(|inner| {
+        inner.id = "topic-2".into();
+        inner.committed.clear();
+    });
+    world.topic.send(0, 5);
+    let drain = world.start();
+    assert!(matches!(drain.drain_now(PATIENCE), Err(DrainNowError::Refused(_))));
+    drop(drain);
+
+    let mut source = MemorySource::boxed(&world.topic);
+    let assigned = source.poll(Duration::ZERO).unwrap().into_iter().filter_map(|event| match event {
+        Event::Assigned { partition, bounds } => Some((partition, bounds)),
+        _ => None,
+    });
+    let partitions: Vec<_> = assigned.collect();
+    let now_ms = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+    let mut begin =
+        |now_ms| generation::begin(&*world.store, &mut *source, &partitions, config::Partitioning::Day, now_ms);
+    let young = begin(now_ms).unwrap_err();
+    assert!(matches!(young, generation::GenerationError::Young { .. }), "{young}");
+    let doc = begin(now_ms + 3_600_000).unwrap().unwrap();
+    assert_eq!((doc.generation, doc.topic_id.as_str(), doc.starts), (2, "topic-2", BTreeMap::from([(0, 0)])));
+
+    let drain = world.start();
+    drain.drain_now(PATIENCE).unwrap();
+    assert_eq!(drain.status().totals.stored, 15, "a new chain, over all that the new topic holds");
+    assert_eq!(drain.status().partitions[0].chain, "churn.g02-p0000");
+    drop(drain);
+    assert_eq!(world.files().len(), 2, "the old file stays");
+}
+
+#[test]
+fn a_generation_that_begins_under_a_running_drain_is_noticed_before_its_next_create() {
+    let world = World::new(1);
+    world.topic.send(0, 10);
+    let drain = world.start();
+    drain.drain_now(PATIENCE).unwrap();
+    let json = world.store.get("churn/_weir/origins/churn.g01.json").unwrap().unwrap();
+    let first: names::OriginDoc = serde_json::from_slice(&json).unwrap();
+    let doc = names::OriginDoc { generation: 2, starts: BTreeMap::from([(0, 10)]), ..first };
+    pin::create_origin(&*world.store, doc).unwrap();
+    world.topic.send(0, 5);
+    drain.drain_now(PATIENCE).unwrap();
+    drop(drain);
+    let files = world.files();
+    let chains: Vec<_> = files.iter().map(|(_, footer)| (footer.chain.generation, footer.first, footer.next)).collect();
+    assert_eq!(chains, [(1, 0, 10), (2, 10, 15)]);
 }

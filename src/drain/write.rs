@@ -215,7 +215,8 @@ impl Writer {
         let PartitionId { topic, partition, .. } = range.partition;
         let out = BufWriter::with_capacity(256 * 1024, out);
         let mut writer = FileWriter::new(schema.clone(), topic, *partition, out, self.config.parquet)
-            .map_err(|error| self.table_error(range, &error))?;
+            .map_err(|error| self.table_error(range, &error))?
+            .columns_max(self.config.columns_max);
         let mut seal = range.chain.seal(range.now_ms);
         let mut messages = source.read(range.partition, range.chain.head().next, to)?;
         let (mut count, mut end, mut cut, mut full) = (0u64, to, None, false);
