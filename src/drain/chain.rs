@@ -266,6 +266,9 @@ impl Chain {
         if start > head {
             return Some(Refusal::Lost { chain, head, start });
         }
-        (head > end).then(|| Refusal::Beyond { chain, head, end })
+        (head > end).then_some(Refusal::Beyond { chain, head, end })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -92,7 +92,6 @@ pub struct Facts {
     pub quarantined: u64,
     /// Version of the pinned schema.
     pub schema: u32,
-    pub created_ms: i64,
     /// Random, made for this build of this file.
     pub writer: String,
 }
@@ -207,6 +206,11 @@ impl Seal {
         self.rows
     }
 
+    /// Whether no record was consumed yet.
+    pub fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
     /// Messages that lay before the range.
     pub fn behind(&self) -> u64 {
         self.behind
@@ -217,7 +221,7 @@ impl Seal {
         let first = self.first.take()?;
         let next = to.max(self.expected);
         // Broker time; a producer's clock in the future must not make us forget sources.
-        let seen_ms = self.max_timestamp_ms.min(facts.created_ms);
+        let seen_ms = self.max_timestamp_ms.min(self.now_ms);
         self.sources.prune(seen_ms, std::time::Duration::from_millis(self.resend_window_ms.unsigned_abs()));
         let footer = Footer {
             version: FOOTER_VERSION,
@@ -227,7 +231,7 @@ impl Seal {
             rows: self.rows,
             quarantined: facts.quarantined,
             dt: first.dt,
-            created_ms: facts.created_ms,
+            created_ms: self.now_ms,
             min_timestamp_ms: self.min_timestamp_ms,
             max_timestamp_ms: self.max_timestamp_ms,
             schema: facts.schema,
@@ -328,3 +332,6 @@ impl Last {
         format!("{:032x}", hasher.digest128())
     }
 }
+
+#[cfg(test)]
+mod tests;

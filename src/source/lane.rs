@@ -1,1 +1,180 @@
+//! The lanes of the local logs as a source: no spool, no network, nothing to wait for. Offsets are the log's seqs.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Bounds, Damaged, Event, Message, Messages, PartitionId, Progress, Source, SourceError};
+use crate::log::{Item, Lane, Logs, Reader};
+
+/// Every lane of every log; new lanes are assigned as they appear.
+pub struct Lanes {
+    logs: Logs,
+    /// The logs' generation that was looked at last.
+    seen: u64,
+    lanes: BTreeMap<PartitionId, State>,
+}
+
+struct State {
+    lane: Lane,
+    /// Everything below it is stored; `None` before the first seek: nobody collects yet.
+    collected_from: Option<u64>,
+    /// Rows below it were told of.
+    told: u64,
+}
+
+impl Lanes {
+    pub fn new(logs: Logs) -> Lanes {
+        Lanes { logs, seen: 0, lanes: BTreeMap::new() }
+    }
+
+    fn events(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        for lane in self.logs.lanes() {
+            let log = lane.log().simple().to_string();
+            let partition =
+                PartitionId { topic: lane.topic().into(), origin: log.as_str().into(), partition: lane.lane() };
+            if self.lanes.contains_key(&partition) {
+                continue;
+            }
+            let cursor = lane.cursor();
+            let bounds =
+                Bounds { start: cursor, end: lane.synced(), topic_id: log, hint: (cursor > 0).then_some(cursor) };
+            events.push(Event::Assigned { partition: partition.clone(), bounds });
+            self.lanes.insert(partition, State { lane, collected_from: None, told: 0 });
+        }
+        for (partition, state) in &mut self.lanes {
+            let Some(from) = state.collected_from else { continue };
+            let synced = state.lane.synced();
+            if synced > state.told && synced > from {
+                state.told = synced;
+                let progress = Progress {
+                    partition: partition.clone(),
+                    next: synced,
+                    messages: synced - from,
+                    bytes: state.lane.bytes_between(from, synced),
+                };
+                events.push(Event::Message(progress));
+            }
+        }
+        events
+    }
+
+    fn state(&mut self, partition: &PartitionId) -> Result<&mut State, SourceError> {
+        let unknown =
+            || SourceError::Other(format!("no lane {} of log {} is assigned", partition.partition, partition.origin));
+        self.lanes.get_mut(partition).ok_or_else(unknown)
+    }
+}
+
+impl Source for Lanes {
+    fn poll(&mut self, wait: Duration) -> Result<Vec<Event>, SourceError> {
+        let events = self.events();
+        if !events.is_empty() || wait.is_zero() {
+            return Ok(events);
+        }
+        self.seen = self.logs.wait(self.seen, wait);
+        Ok(self.events())
+    }
+
+    fn seek(&mut self, partition: &PartitionId, offset: u64) -> Result<(), SourceError> {
+        let state = self.state(partition)?;
+        state.collected_from = Some(offset);
+        state.told = offset;
+        Ok(())
+    }
+
+    fn read(&mut self, partition: &PartitionId, from: u64, to: u64) -> Result<Box<dyn Messages>, SourceError> {
+        let state = self.state(partition)?;
+        let reader = state.lane.reader(from).map_err(|error| unreadable(partition, from, &error))?;
+        Ok(Box::new(Rows { partition: partition.clone(), reader, from, to, source: None }))
+    }
+
+    fn commit(&mut self, partition: &PartitionId, next: u64) -> Result<(), SourceError> {
+        let state = self.state(partition)?;
+        state.collected_from = Some(next);
+        state.lane.advance(next);
+        Ok(())
+    }
+
+    fn record_before(&mut self, partition: &PartitionId, next: u64) -> Result<Option<Message>, SourceError> {
+        let Some(seq) = next.checked_sub(1) else { return Ok(None) };
+        let lane = &self.state(partition)?.lane;
+        // Below the cursor a segment may be gone, and beyond the end is nothing: the bounds judge those.
+        if seq >= lane.synced() {
+            return Ok(None);
+        }
+        let Ok(mut rows) = self.read(partition, seq, next) else { return Ok(None) };
+        Ok(rows.next().unwrap_or(None).filter(|message| message.offset == seq))
+    }
+}
+
+/// The rows of one lane in `from..to`, as messages.
+struct Rows {
+    partition: PartitionId,
+    reader: Reader,
+    from: u64,
+    to: u64,
+    /// The last row's source and its text: it changes once per start of a process.
+    source: Option<(crate::log::Source, Arc<str>)>,
+}
+
+impl Rows {
+    fn source(&mut self, source: crate::log::Source) -> Arc<str> {
+        match &self.source {
+            Some((last, text)) if *last == source => text.clone(),
+            _ => {
+                let text: Arc<str> = source.to_string().into();
+                self.source = Some((source, text.clone()));
+                text
+            }
+        }
+    }
+}
+
+impl Messages for Rows {
+    fn next(&mut self) -> Result<Option<Message>, SourceError> {
+        if self.from >= self.to {
+            return Ok(None);
+        }
+        let item = self.reader.next().map_err(|error| unreadable(&self.partition, self.from, &error))?;
+        let message = match item {
+            None => return Ok(None),
+            Some(Item::Row(row)) => Message {
+                offset: row.seq,
+                timestamp_ms: row.appended_at_ms,
+                create_time: false,
+                key: row.key,
+                value: Some(row.value),
+                content_type: row.content_type,
+                source: Some(self.source(row.source)),
+                seq: Some(row.seq),
+                damaged: None,
+            },
+            Some(Item::Damaged { seq, next, appended_at_ms, source, why }) => Message {
+                offset: seq,
+                timestamp_ms: appended_at_ms,
+                create_time: false,
+                key: None,
+                value: None,
+                content_type: crate::record::ContentType::Json,
+                source: Some(self.source(source)),
+                seq: Some(seq),
+                damaged: Some(Damaged { next, why }),
+            },
+        };
+        self.from = message.damaged.as_ref().map_or(message.offset + 1, |damaged| damaged.next);
+        Ok((message.offset < self.to).then_some(message))
+    }
+}
+
+fn unreadable(partition: &PartitionId, seq: u64, error: &dyn std::error::Error) -> SourceError {
+    let mut why = error.to_string();
+    if let Some(cause) = error.source() {
+        why = format!("{why}: {cause}");
+    }
+    SourceError::Other(format!(
+        "failed to read log {} lane {} at row {seq}: {why}",
+        partition.topic, partition.partition
+    ))
+}

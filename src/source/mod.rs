@@ -101,6 +101,16 @@ pub trait Source: Send {
     fn read(&mut self, partition: &PartitionId, from: u64, to: u64) -> Result<Box<dyn Messages>, SourceError>;
     /// Everything below `next` is stored: the log's cursor moves, the spool is cut, Kafka's offset is committed as a hint.
     fn commit(&mut self, partition: &PartitionId, next: u64) -> Result<(), SourceError>;
+
+    /// The last message below `next`, where it can be read without moving (a log): tells whether a file is of this source. `None`: not known.
+    fn record_before(&mut self, _partition: &PartitionId, _next: u64) -> Result<Option<Message>, SourceError> {
+        Ok(None)
+    }
+
+    /// Whether every partition that exists now has been told of: "everything at hand" means nothing before that.
+    fn announced(&self) -> bool {
+        true
+    }
 }
 
 pub mod kafka;

@@ -1,0 +1,297 @@
+//! What the drain asks of the store, on threads of its own, so that one slow answer holds up one partition only.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use fail::fail_point;
+
+use super::footer::Footer;
+use super::names::{self, ChainId, ORIGIN_VERSION, OriginDoc};
+use super::pin::{self, PinError};
+use super::refusal::Refusal;
+use super::store::{self, Content, Created, Kind, Store, StoreError};
+use crate::config::Partitioning;
+use crate::source::PartitionId;
+
+/// Answers that are waited for at once: start-up of many partitions and several uploads.
+const THREADS: usize = 4;
+
+/// One question.
+pub enum Job {
+    /// The origin's document, made if there is none, and the newest file of the partition.
+    Open(Open),
+    Create(Create),
+}
+
+pub struct Open {
+    pub partition: PartitionId,
+    pub partitioning: Partitioning,
+    pub topic_id: String,
+    /// First offsets of all partitions of this origin that are known, for a new document; `None`: do not make one.
+    pub starts: Option<BTreeMap<u32, u64>>,
+    /// What the source remembers to have been stored of this partition.
+    pub hint: Option<u64>,
+    pub now_ms: i64,
+}
+
+pub struct Create {
+    pub chain: ChainId,
+    pub key: String,
+    pub file: PathBuf,
+}
+
+/// One answer.
+pub enum Done {
+    Opened {
+        doc: OriginDoc,
+        head: Option<Box<(String, Footer)>>,
+    },
+    /// The origin has no document, and none was to be made.
+    NoOrigin,
+    Created,
+    /// The key was taken, by this file.
+    Exists(Box<Footer>),
+    /// A newer generation of the origin exists; nothing was created.
+    Superseded(u32),
+    Refused(Box<Refusal>),
+    Failed {
+        kind: Kind,
+        why: String,
+    },
+}
+
+/// A few threads that ask the store. Dropping it ends them after the question they are at.
+pub struct Jobs {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    /// Asked and not yet taken.
+    open: usize,
+}
+
+struct Shared {
+    queues: Mutex<Queues>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queues {
+    /// With the partition and its assignment's number.
+    asked: VecDeque<(PartitionId, u64, Job)>,
+    done: Vec<(PartitionId, u64, Done)>,
+    ended: bool,
+}
+
+impl Shared {
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        // A queue is whole at every moment a panic could leave it.
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Jobs {
+    pub fn start(store: &Arc<dyn Store>) -> std::io::Result<Jobs> {
+        let shared = Arc::new(Shared { queues: Mutex::default(), changed: Condvar::new() });
+        let mut threads = Vec::new();
+        for _ in 0..THREADS {
+            let (shared, store) = (shared.clone(), store.clone());
+            threads.push(std::thread::Builder::new().name("drain.store".into()).spawn(move || work(&shared, &*store))?);
+        }
+        Ok(Jobs { shared, threads, open: 0 })
+    }
+
+    /// Asks; the answer carries the same partition and number.
+    pub fn ask(&mut self, partition: PartitionId, number: u64, job: Job) {
+        self.open += 1;
+        self.shared.queues().asked.push_back((partition, number, job));
+        self.shared.changed.notify_all();
+    }
+
+    /// The answers that are there.
+    pub fn take(&mut self) -> Vec<(PartitionId, u64, Done)> {
+        let done = std::mem::take(&mut self.shared.queues().done);
+        self.open -= done.len();
+        done
+    }
+
+    /// Whether an answer is outstanding.
+    pub fn busy(&self) -> bool {
+        self.open > 0
+    }
+
+    /// Waits until an answer is there, or `wait` has passed.
+    pub fn wait(&self, wait: Duration) {
+        let queues = self.shared.queues();
+        let waited = self.shared.changed.wait_timeout_while(queues, wait, |queues| queues.done.is_empty());
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Drop for Jobs {
+    fn drop(&mut self) {
+        let mut queues = self.shared.queues();
+        queues.ended = true;
+        queues.asked.clear();
+        drop(queues);
+        self.shared.changed.notify_all();
+        // Not joined: a thread may wait for a store that hangs. What it creates is adopted by the next owner of the chain.
+        self.threads.clear();
+    }
+}
+
+fn work(shared: &Shared, store: &dyn Store) {
+    loop {
+        let mut queues = shared.queues();
+        let (partition, number, job) = loop {
+            if queues.ended {
+                return;
+            }
+            match queues.asked.pop_front() {
+                Some(asked) => break asked,
+                None => queues = shared.changed.wait(queues).unwrap_or_else(PoisonError::into_inner),
+            }
+        };
+        drop(queues);
+        let done = match job {
+            Job::Open(open) => run_open(store, &open),
+            Job::Create(create) => run_create(store, &create),
+        };
+        shared.queues().done.push((partition, number, done));
+        shared.changed.notify_all();
+    }
+}
+
+fn run_open(store: &dyn Store, open: &Open) -> Done {
+    match open_chain(store, open) {
+        Ok(Some((doc, head))) => Done::Opened { doc, head: head.map(Box::new) },
+        Ok(None) => Done::NoOrigin,
+        Err(PinError::Refused(refusal)) => Done::Refused(refusal),
+        Err(error) => Done::Failed { kind: error.kind(), why: chained(&error) },
+    }
+}
+
+type Opened = (OriginDoc, Option<(String, Footer)>);
+
+fn open_chain(store: &dyn Store, open: &Open) -> Result<Option<Opened>, PinError> {
+    let Open { partition: PartitionId { topic, origin, partition }, .. } = open;
+    let doc = match (pin::origin(store, topic, origin)?, &open.starts) {
+        (Some(doc), _) => doc,
+        (None, None) => return Ok(None),
+        (None, Some(starts)) => {
+            let doc = OriginDoc {
+                version: ORIGIN_VERSION,
+                table: topic.to_string(),
+                origin: origin.to_string(),
+                generation: 1,
+                partitioning: open.partitioning,
+                topic_id: open.topic_id.clone(),
+                starts: starts.clone(),
+                created_ms: open.now_ms,
+            };
+            if let Some(hint) = open.hint.filter(|hint| *hint > doc.start(*partition)) {
+                let refusal = Refusal::OriginMissing { table: doc.table.clone(), key: doc.key(), hint };
+                return Err(PinError::Refused(Box::new(refusal)));
+            }
+            pin::create_origin(store, doc)?
+        }
+    };
+    let chain = ChainId {
+        table: topic.to_string(),
+        origin: origin.to_string(),
+        generation: doc.generation,
+        partition: *partition,
+    };
+    let Some(key) = newest_file(store, &chain, doc.partitioning)? else { return Ok(Some((doc, None))) };
+    let footer = store::read_footer(store, &key)?
+        .ok_or_else(|| PinError::Damaged { key: key.clone(), why: "it was listed and is not there".to_owned() })?;
+    fail_point!("drain_after_head");
+    Ok(Some((doc, Some((key, footer)))))
+}
+
+/// The key of a chain's newest file: dates never go back within a chain, so it is the last key of the newest date that has one.
+pub fn newest_file(
+    store: &dyn Store,
+    chain: &ChainId,
+    partitioning: Partitioning,
+) -> Result<Option<String>, StoreError> {
+    let table = format!("{}/", chain.table);
+    let in_folder = |folder: &str| -> Result<Option<String>, StoreError> {
+        let listed = store.list(&format!("{table}{folder}{}", chain.file_prefix()), None)?;
+        let own = listed
+            .into_iter()
+            .map(|object| object.key)
+            .filter(|key| names::parse_key(key).is_some_and(|name| name.chain == *chain));
+        Ok(own.max())
+    };
+    let dated = |folders: Vec<String>, prefix: &str| {
+        let mut folders: Vec<String> = folders.into_iter().filter(|name| name.starts_with(prefix)).collect();
+        folders.sort_unstable_by(|a, b| b.cmp(a));
+        folders
+    };
+    if partitioning == Partitioning::None {
+        return in_folder("");
+    }
+    for day in dated(store.folders(&table)?, "dt=") {
+        let found = match partitioning {
+            Partitioning::Day | Partitioning::None => in_folder(&format!("{day}/"))?,
+            Partitioning::Hour => {
+                let mut found = None;
+                for hour in dated(store.folders(&format!("{table}{day}/"))?, "hour=") {
+                    found = in_folder(&format!("{day}/{hour}/"))?;
+                    if found.is_some() {
+                        break;
+                    }
+                }
+                found
+            }
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+fn run_create(store: &dyn Store, Create { chain, key, file }: &Create) -> Done {
+    let created = || -> Result<Done, StoreError> {
+        if let Some(newer) =
+            pin::newest_generation(store, &chain.table, &chain.origin)?.filter(|newest| *newest > chain.generation)
+        {
+            return Ok(Done::Superseded(newer));
+        }
+        fail_point!("drain_before_create");
+        let created = store.create(key, Content::File(file))?;
+        fail_point!("drain_after_create");
+        if created == Created::New {
+            return Ok(Done::Created);
+        }
+        Ok(match store::read_footer(store, key)? {
+            Some(footer) => Done::Exists(Box::new(footer)),
+            None => Done::Failed { kind: Kind::Retry, why: format!("`{key}` exists and cannot be read yet") },
+        })
+    };
+    match created() {
+        Ok(done) => done,
+        // A file under our key that is not weir's: going on would need a key that nobody else computes.
+        Err(error @ (StoreError::Damaged { .. } | StoreError::Footer { .. })) => {
+            Done::Refused(Box::new(Refusal::Strange { key: key.clone(), why: chained(&error) }))
+        }
+        Err(error) => Done::Failed { kind: error.kind(), why: chained(&error) },
+    }
+}
+
+/// An error with its causes, in one line.
+pub fn chained(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.ends_with(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,108 @@
+//! What is pinned in the store once for all writers: a table's schema, an origin's document. Created, never changed; who comes second reads.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::names::{self, OriginDoc};
+use super::refusal::Refusal;
+use super::store::{Content, Created, Kind, Store, StoreError};
+use crate::table::Schema;
+
+/// Why something pinned could not be read or made.
+#[derive(Debug, thiserror::Error)]
+pub enum PinError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("cannot read `{key}`: {why}")]
+    Damaged { key: String, why: String },
+    #[error(transparent)]
+    Refused(Box<Refusal>),
+}
+
+impl PinError {
+    /// Whether asking again may help.
+    pub fn kind(&self) -> Kind {
+        match self {
+            PinError::Store(error) => error.kind(),
+            PinError::Damaged { .. } | PinError::Refused(_) => Kind::Stop,
+        }
+    }
+}
+
+/// The newest pinned schema of a table; `None` before its first file.
+pub fn schema(store: &dyn Store, table: &str) -> Result<Option<Arc<Schema>>, PinError> {
+    let listed = store.list(&names::schemas_prefix(table), None)?;
+    let newest = listed.iter().filter_map(|object| names::parse_schema_key(&object.key)).max();
+    newest.map(|n| read_schema(store, table, n)).transpose()
+}
+
+fn read_schema(store: &dyn Store, table: &str, n: u32) -> Result<Arc<Schema>, PinError> {
+    let key = names::schema_key(table, n);
+    let damaged = |why: String| PinError::Damaged { key: key.clone(), why };
+    let json = store.get(&key)?.ok_or_else(|| damaged("it was listed and is not there".to_owned()))?;
+    let schema = Schema::from_json(&json).map_err(|error| damaged(error.to_string()))?;
+    Ok(Arc::new(schema))
+}
+
+/// Makes `proposed` part of the table's schema and returns the schema to write with: `proposed` itself, or what others made of it meanwhile.
+pub fn grow_schema(store: &dyn Store, table: &str, proposed: Schema) -> Result<Arc<Schema>, PinError> {
+    let mut proposed = proposed;
+    loop {
+        let key = names::schema_key(table, proposed.version());
+        match store.create(&key, Content::Bytes(Bytes::from(proposed.to_json())))? {
+            Created::New => {
+                tracing::info!(table, schema = proposed.version(), "pinned schema {} of {table}", proposed.version());
+                return Ok(Arc::new(proposed));
+            }
+            Created::Exists => {
+                let Some(theirs) = schema(store, table)? else {
+                    return Err(PinError::Damaged { key, why: "it exists and is not listed".to_owned() });
+                };
+                if theirs.covers(&proposed) {
+                    return Ok(theirs);
+                }
+                proposed = theirs.merge(&proposed);
+            }
+        }
+    }
+}
+
+/// The newest generation's document of an origin.
+pub fn origin(store: &dyn Store, table: &str, origin: &str) -> Result<Option<OriginDoc>, PinError> {
+    let Some(generation) = newest_generation(store, table, origin)? else { return Ok(None) };
+    let key = names::origin_key(table, origin, generation);
+    let damaged = |why: String| PinError::Damaged { key: key.clone(), why };
+    let json = store.get(&key)?.ok_or_else(|| damaged("it was listed and is not there".to_owned()))?;
+    let doc: OriginDoc = serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))?;
+    if doc.version != names::ORIGIN_VERSION {
+        return Err(damaged(format!("its version is {}, this weir reads {}", doc.version, names::ORIGIN_VERSION)));
+    }
+    if doc.key() != key {
+        return Err(damaged(format!("it says that it is `{}`", doc.key())));
+    }
+    Ok(Some(doc))
+}
+
+/// The highest generation of an origin; re-read before each create.
+pub fn newest_generation(store: &dyn Store, table: &str, origin: &str) -> Result<Option<u32>, StoreError> {
+    let prefix = format!("{}{origin}.g", names::origins_prefix(table));
+    let listed = store.list(&prefix, None)?;
+    let generations = listed.iter().filter_map(|object| names::parse_origin_key(&object.key));
+    Ok(generations.filter(|(_, named, _)| named == origin).map(|(_, _, generation)| generation).max())
+}
+
+/// Creates a generation's document, or returns the one that somebody else created first.
+pub fn create_origin(store: &dyn Store, doc: OriginDoc) -> Result<OriginDoc, PinError> {
+    let key = doc.key();
+    let json = serde_json::to_vec_pretty(&doc)
+        .map_err(|error| PinError::Damaged { key: key.clone(), why: error.to_string() })?;
+    match store.create(&key, Content::Bytes(Bytes::from(json)))? {
+        Created::New => {
+            tracing::info!(table = doc.table, origin = doc.origin, generation = doc.generation, "created `{key}`");
+            Ok(doc)
+        }
+        Created::Exists => origin(store, &doc.table, &doc.origin)?
+            .ok_or_else(|| PinError::Damaged { key, why: "it exists and is not listed".to_owned() }),
+    }
+}
