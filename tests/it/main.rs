@@ -2,4 +2,5 @@
 
 mod support;
 
+mod kafka_source;
 mod s3_store;

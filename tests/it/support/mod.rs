@@ -2,3 +2,4 @@
 
 pub mod fetch;
 pub mod s3;
+pub mod kafka;
