@@ -2,5 +2,6 @@
 
 mod support;
 
+mod kafka_path;
 mod kafka_source;
 mod s3_store;
