@@ -123,6 +123,8 @@ pub struct Spool {
     chunks: VecDeque<Chunk>,
     /// The end of the last chunk that is not written yet.
     buffer: Vec<u8>,
+    /// What lies below it in the first chunk was cut.
+    start: u64,
     messages: u64,
     value_bytes: u64,
 }
@@ -130,7 +132,7 @@ pub struct Spool {
 impl Spool {
     pub fn new(pool: &Arc<SpoolPool>) -> Spool {
         pool.spools.fetch_add(1, Ordering::Relaxed);
-        Spool { pool: Arc::clone(pool), chunks: VecDeque::new(), buffer: Vec::new(), messages: 0, value_bytes: 0 }
+        Spool { pool: Arc::clone(pool), chunks: VecDeque::new(), buffer: Vec::new(), start: 0, messages: 0, value_bytes: 0 }
     }
 
     /// Messages at hand.
@@ -175,6 +177,7 @@ impl Spool {
     /// Opens the messages of `from..to`. The reader stays valid when the spool is cut or cleared meanwhile.
     pub fn read(&mut self, from: u64, to: u64) -> io::Result<SpoolReader> {
         self.flush()?;
+        let from = from.max(self.start);
         let parts = self
             .chunks
             .iter()
@@ -186,6 +189,7 @@ impl Spool {
 
     /// Drops the messages below `next`. Chunks wholly below it are freed.
     pub fn cut(&mut self, next: u64) -> io::Result<()> {
+        let next = next.max(self.start);
         if self.chunks.back().is_some_and(|c| c.next <= next) {
             self.clear();
             return Ok(());
@@ -206,7 +210,7 @@ impl Spool {
             messages += chunk.messages - below.0;
             value_bytes += chunk.value_bytes - below.1;
         }
-        (self.messages, self.value_bytes) = (messages, value_bytes);
+        (self.start, self.messages, self.value_bytes) = (next, messages, value_bytes);
         Ok(())
     }
 
@@ -218,7 +222,7 @@ impl Spool {
             self.pool.used.fetch_sub(chunk.bytes, Ordering::Relaxed);
             self.pool.give_back(chunk.file);
         }
-        (self.messages, self.value_bytes) = (0, 0);
+        (self.start, self.messages, self.value_bytes) = (0, 0, 0);
     }
 }
 

@@ -1,0 +1,230 @@
+//! A real Apache Kafka: one KRaft node, or the one that `WEIR_TEST_KAFKA=host:port` names.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
+use tempfile::TempDir;
+use weir::config;
+
+use super::fetch::{Tied, fetched, free_port, must_run};
+
+const VERSION: &str = "4.4.0";
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+const JAVA_FIX: &str = "install a JDK (17 or later), which runs the tests' Kafka, or set WEIR_TEST_KAFKA=host:port";
+
+/// A broker of one's own, stopped when dropped. Tests that do not stop it use [`brokers`].
+pub struct Broker {
+    address: String,
+    folder: TempDir,
+    process: Option<Tied>,
+}
+
+impl Broker {
+    /// A broker that answers.
+    pub fn start() -> Broker {
+        // Another process may take a port between the look and the start.
+        for _ in 0..3 {
+            let mut broker = Broker::prepare();
+            if broker.try_up() {
+                return broker;
+            }
+            eprintln!("kafka did not start:\n{}", broker.output());
+        }
+        panic!("kafka did not start three times in a row");
+    }
+
+    /// A broker that is not up yet; its address is known.
+    pub fn prepare() -> Broker {
+        let libs = libs();
+        remove_dead_folders();
+        let prefix = format!("kafka-{}-", std::process::id());
+        let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let (port, controller) = (free_port(), free_port());
+        let properties = format!(
+            "process.roles=broker,controller\n\
+             node.id=1\n\
+             controller.quorum.voters=1@127.0.0.1:{controller}\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+             controller.listener.names=CONTROLLER\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+             log.dirs={}\n\
+             auto.create.topics.enable=false\n\
+             offsets.topic.replication.factor=1\n\
+             offsets.topic.num.partitions=4\n\
+             transaction.state.log.replication.factor=1\n\
+             transaction.state.log.min.isr=1\n\
+             transaction.state.log.num.partitions=4\n\
+             group.initial.rebalance.delay.ms=0\n\
+             num.network.threads=2\n\
+             num.io.threads=2\n",
+            folder.path().join("data").display(),
+        );
+        let file = folder.path().join("server.properties");
+        fs::write(&file, properties).unwrap();
+        let id = loop {
+            let id = URL_SAFE_NO_PAD.encode(uuid::Uuid::new_v4().as_bytes());
+            if !id.starts_with('-') {
+                break id;
+            }
+        };
+        let mut format = java(&libs);
+        format.args(["kafka.tools.StorageTool", "format", "-t", &id, "-c"]).arg(&file);
+        must_run(&mut format, JAVA_FIX);
+        Broker { address: format!("127.0.0.1:{port}"), folder, process: None }
+    }
+
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Starts it (again) on its own data and waits until it answers.
+    pub fn up(&mut self) {
+        assert!(self.try_up(), "kafka did not start:\n{}", self.output());
+    }
+
+    /// Kills it as a crash would; its data stay.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    fn output(&self) -> String {
+        fs::read_to_string(self.folder.path().join("output")).unwrap_or_default()
+    }
+
+    fn try_up(&mut self) -> bool {
+        let output = File::options().create(true).append(true).open(self.folder.path().join("output")).unwrap();
+        let mut command = java(&libs());
+        command
+            .arg("kafka.Kafka")
+            .arg(self.folder.path().join("server.properties"))
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output);
+        let process = Tied::start(command);
+        let client: BaseConsumer = client(&self.address).set("reconnect.backoff.max.ms", "200").create().unwrap();
+        let deadline = Instant::now() + START_TIMEOUT;
+        while Instant::now() < deadline && !process.has_ended() {
+            let answer = client.fetch_metadata(None, Duration::from_millis(500));
+            if answer.is_ok_and(|metadata| !metadata.brokers().is_empty()) {
+                self.process = Some(process);
+                return true;
+            }
+        }
+        false
+    }
+}
+
+fn java(libs: &std::path::Path) -> Command {
+    let mut command = Command::new("java");
+    command.args(["-Xmx512m", "-cp"]).arg(libs.join("*"));
+    command
+}
+
+/// Kafka's jars, from Maven Central.
+fn libs() -> PathBuf {
+    let folder = fetched(&format!("kafka-{VERSION}"), |folder| {
+        must_run(Command::new("java").arg("-version"), JAVA_FIX);
+        let pom = format!(
+            "<project xmlns=\"http://maven.apache.org/POM/4.0.0\"><modelVersion>4.0.0</modelVersion><groupId>weir</groupId>\
+             <artifactId>kafka</artifactId><version>1</version><dependencies><dependency><groupId>org.apache.kafka</groupId>\
+             <artifactId>kafka_2.13</artifactId><version>{VERSION}</version></dependency></dependencies></project>"
+        );
+        fs::write(folder.join("pom.xml"), pom).unwrap();
+        let mut maven = Command::new("mvn");
+        maven.args(["-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=libs"]).current_dir(folder);
+        must_run(&mut maven, "install Maven, which fetches the tests' Kafka, or set WEIR_TEST_KAFKA=host:port");
+    });
+    folder.join("libs")
+}
+
+/// Removes the folders of test processes that have ended: the shared broker lives as long as its process, so nobody drops it.
+fn remove_dead_folders() {
+    for entry in fs::read_dir(env!("CARGO_TARGET_TMPDIR")).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name.strip_prefix("kafka-").and_then(|rest| rest.split_once('-')).map(|(pid, _)| pid.to_owned());
+        if pid.is_some_and(|pid| !std::path::Path::new("/proc").join(pid).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// The broker that this test process shares: `host:port`.
+pub fn brokers() -> String {
+    static SHARED: OnceLock<(String, Option<Broker>)> = OnceLock::new();
+    let start = || match std::env::var("WEIR_TEST_KAFKA") {
+        Ok(address) => (address, None),
+        Err(_) => {
+            let broker = Broker::start();
+            (broker.address().to_owned(), Some(broker))
+        }
+    };
+    SHARED.get_or_init(start).0.clone()
+}
+
+/// A client's configuration that is not weir's.
+pub fn client(brokers: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers);
+    config
+}
+
+/// A topic name that no other test uses.
+pub fn name(what: &str) -> String {
+    format!("{what}-{}", uuid::Uuid::new_v4().simple())
+}
+
+/// A new topic of its own.
+pub fn topic(brokers: &str, what: &str, partitions: i32) -> String {
+    let name = name(what);
+    create(brokers, &name, partitions);
+    name
+}
+
+pub fn create(brokers: &str, name: &str, partitions: i32) {
+    let new = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let results = block_on(admin(brokers).create_topics([&new], &AdminOptions::new()));
+        match results.map(|mut r| r.pop()) {
+            Ok(Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)))) => break,
+            other => assert!(Instant::now() < deadline, "cannot create topic `{name}`: {other:?}"),
+        }
+    }
+    let consumer: BaseConsumer = client(brokers).create().unwrap();
+    while (0..partitions).any(|p| consumer.fetch_watermarks(name, p, Duration::from_secs(1)).is_err()) {
+        assert!(Instant::now() < deadline, "topic `{name}` has no leaders");
+    }
+}
+
+pub fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
+    client(brokers).create().unwrap()
+}
+
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// How weir is told of a broker.
+pub fn config(brokers: &str) -> config::Kafka {
+    config::Kafka {
+        brokers: vec![brokers.to_owned()],
+        topic: "{model}".into(),
+        lanes: 4,
+        record_bytes_max: 900_000,
+        producer: BTreeMap::new(),
+        consumer: BTreeMap::new(),
+        create_topics: None,
+    }
+}
