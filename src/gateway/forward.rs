@@ -1,0 +1,283 @@
+//! The life of one request: seen, admitted, forwarded, answered. Bodies stream; nothing here waits for a recorder.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::header::HeaderValue;
+use http::{Request, Response, StatusCode, Uri, Version, request};
+use hyper::body::{Body, Incoming};
+use uuid::Uuid;
+
+use super::answer::Failure;
+use super::call::{Call, Fault, Record};
+use super::clock::{self, Sleep};
+use super::connection::Busy;
+use super::exchange::Keep;
+use super::headers::{self, Additions, Seen, WEIR_ID, Wish};
+use super::ids;
+use super::pool::{self, Lease};
+use super::route::{RouteState, Table, has_dot_segment};
+use super::tee::{AnswerBody, RequestTee, ResponseTee, linger};
+use crate::config::Listen;
+use crate::ledger::Ledger;
+use crate::telemetry::Meters;
+
+/// Requests that come back unsent are sent again at most this often: each time a pooled connection had just died.
+const RESENDS_MAX: u32 = 8;
+
+/// What all connections of a gateway share.
+pub(super) struct Shared {
+    pub(super) listen: Listen,
+    pub(super) table: Table,
+    pub(super) ledger: Ledger,
+    pub(super) meters: Meters,
+}
+
+/// One client's connection, as far as a request needs to know it.
+#[derive(Clone)]
+pub(super) struct Client {
+    pub(super) shared: Arc<Shared>,
+    pub(super) address: IpAddr,
+    pub(super) address_text: HeaderValue,
+}
+
+/// The client is gone: there is nobody to answer. hyper closes the connection.
+#[derive(Debug, thiserror::Error)]
+#[error("the client left")]
+pub(super) struct Left;
+
+/// Serves one request.
+pub(super) async fn serve(
+    client: Client,
+    request: Request<Incoming>,
+    busy: Busy,
+) -> Result<Response<AnswerBody>, Left> {
+    let started = Instant::now();
+    let (mut head, body) = request.into_parts();
+    let shared = &client.shared;
+    let absolute = head.uri.authority().is_some();
+    let seen = match headers::inspect(&head.method, head.version, absolute, &head.headers) {
+        Ok(_) if has_dot_segment(head.uri.path()) => {
+            return Ok(refuse(shared, Failure::BadRequest("the path has `.` or `..` segments"), body, busy));
+        }
+        Ok(seen) => seen,
+        Err(refusal) => return Ok(refuse(shared, refusal.into(), body, busy)),
+    };
+    let Some(route) = shared.table.find(head.uri.path()) else {
+        return Ok(refuse(shared, Failure::NoRoute, body, busy));
+    };
+    let predicts = route.predicts(&head.method, head.uri.path());
+    // First of all, before anything can fail.
+    let ticket = (predicts && route.captures).then(|| shared.ledger.see());
+    let arrived_at_us = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_micros() as i64);
+    let id = ids::call_id(arrived_at_us);
+    let id_text = ids::header(id);
+    let wish = if route.config.capture.header_allowed { seen.wish } else { Wish::Nothing };
+    let record = match (ticket, wish) {
+        (None, _) => None,
+        (Some(ticket), Wish::Off) => {
+            ticket.unsampled();
+            None
+        }
+        (Some(ticket), wish) => Some(Record {
+            id,
+            ticket,
+            keep: if wish == Wish::Metadata { Keep::Metadata } else { Keep::Bodies },
+            arrived_at_us,
+            method: head.method.clone(),
+            path: head.uri.path().to_owned(),
+            request_headers: head.headers.clone(),
+            tags: Vec::new(),
+        }),
+    };
+    let call = Arc::new(Call::new(route.clone(), started, predicts, record));
+
+    let add = Additions {
+        client: client.address,
+        client_text: &client.address_text,
+        host: &route.host,
+        request_id: &id_text,
+    };
+    let tags = headers::to_upstream(&mut head.headers, seen, &add);
+    if !tags.is_empty() {
+        call.tagged(tags);
+    }
+    let answered = forward(shared, &call, head, body, seen).await;
+    let mut response = match answered {
+        Ok((response, lease, reusable)) => {
+            response.map(|body| AnswerBody::model(ResponseTee::new(body, call, lease, reusable), busy))
+        }
+        Err(Stop::Left) => return Err(Left),
+        Err(Stop::Answer(failure)) => {
+            call.refused(&failure);
+            made(&failure, id, Some(call), busy)
+        }
+    };
+    if route.captures {
+        response.headers_mut().insert(WEIR_ID, id_text);
+    }
+    Ok(response)
+}
+
+/// Why a request was not answered by the model.
+enum Stop {
+    /// By the client's doing; nobody is there to answer.
+    Left,
+    Answer(Failure),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Stop {
+        Stop::Answer(failure)
+    }
+}
+
+/// Refuses before a route: counted, and not a call.
+fn refuse(shared: &Shared, failure: Failure, body: Incoming, busy: Busy) -> Response<AnswerBody> {
+    shared.meters.refused(match &failure {
+        Failure::NoRoute => "no_route",
+        Failure::NotForwarded(_) => "upgrade",
+        _ => "bad_request",
+    });
+    if !matches!(failure, Failure::NotForwarded(_)) {
+        linger(body);
+    }
+    let id = ids::call_id(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_micros() as i64));
+    made(&failure, id, None, busy)
+}
+
+fn made(failure: &Failure, id: Uuid, call: Option<Arc<Call>>, busy: Busy) -> Response<AnswerBody> {
+    let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+    let text: &str = id.hyphenated().encode_lower(&mut text);
+    failure.response(text).map(|body: Bytes| AnswerBody::made(body, call, busy))
+}
+
+/// Admits and forwards; the answer's head, with the connection that its body comes on and whether that may be kept.
+async fn forward(
+    shared: &Shared,
+    call: &Arc<Call>,
+    head: request::Parts,
+    body: Incoming,
+    seen: Seen,
+) -> Result<(Response<Incoming>, Lease, bool), Stop> {
+    let route = &call.route;
+    let bytes_max = shared.listen.body_bytes_max;
+    let declared = body.size_hint().exact().unwrap_or(0);
+    // From here on the tee holds the body, and reads it out for the client's sake if it is refused.
+    let tee = RequestTee::new(body, call.clone(), bytes_max, shared.listen.body_idle, seen.expect);
+    if declared > bytes_max {
+        return Err(Failure::BodyTooLarge { bytes_max }.into());
+    }
+    let slot = route.gate.admit().ok_or(Failure::Overloaded)?;
+    call.admitted(slot);
+    let mut request = Request::new(tee);
+    *request.uri_mut() = upstream_uri(route, &head.uri)?;
+    *request.method_mut() = head.method;
+    *request.headers_mut() = head.headers;
+
+    let mut resends = 0;
+    loop {
+        let mut lease = match pool::take(route) {
+            Some(lease) => lease,
+            None => connect(call).await?,
+        };
+        call.attempted();
+        let (mut parts, response) = match send(call, &mut lease, request).await {
+            Sent::Answer(response) => response.into_parts(),
+            Sent::Back(back) if resends < RESENDS_MAX => {
+                resends += 1;
+                request = back;
+                continue;
+            }
+            Sent::Back(_) => return Err(Failure::UpstreamAborted("it closes connections at once".to_owned()).into()),
+            Sent::Failed(error) => return Err(stopped(call, bytes_max, &error)),
+            Sent::Late => return Err(Failure::UpstreamTimeout.into()),
+        };
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Failure::UpstreamAborted("it switched protocols unasked".to_owned()).into());
+        }
+        call.answered(parts.status, &parts.headers);
+        let reusable = headers::to_client(&mut parts.headers);
+        parts.version = Version::HTTP_11;
+        // A refusal before the end of the upload: what is still to come would only meet a closed door.
+        if !call.upload_ended() && parts.status.as_u16() >= 400 {
+            call.stop_upload();
+        }
+        return Ok((Response::from_parts(parts, response), lease, reusable));
+    }
+}
+
+/// In origin form, whatever form the client used.
+fn upstream_uri(route: &RouteState, asked: &Uri) -> Result<Uri, Stop> {
+    let path = asked.path_and_query().and_then(|path| route.upstream_path(path));
+    path.map(Uri::from).ok_or_else(|| Failure::BadRequest("the path cannot be forwarded").into())
+}
+
+async fn connect(call: &Arc<Call>) -> Result<Lease, Stop> {
+    let mut tries = 0;
+    loop {
+        match pool::connect(&call.route).await {
+            Ok(lease) => return Ok(lease),
+            Err(why) => {
+                call.attempted();
+                tries += 1;
+                if tries > call.route.config.retry_connect {
+                    tracing::debug!(route = call.route.config.name, why, "cannot connect to the model server");
+                    return Err(Failure::UpstreamConnect(why).into());
+                }
+            }
+        }
+    }
+}
+
+enum Sent {
+    Answer(Response<Incoming>),
+    /// Nothing was written: it may be sent again.
+    Back(Request<RequestTee>),
+    Failed(hyper::Error),
+    /// No head came in time.
+    Late,
+}
+
+/// Sends and waits for the answer's head. The clock starts over while the upload moves.
+async fn send(call: &Call, lease: &mut Lease, request: Request<RequestTee>) -> Sent {
+    let limit = call.route.config.timeouts.first_byte;
+    let mut sending = std::pin::pin!(lease.send(request));
+    let mut sleep = Sleep::new(limit);
+    std::future::poll_fn(|cx| {
+        match sending.as_mut().poll(cx) {
+            Poll::Ready(Ok(response)) => return Poll::Ready(Sent::Answer(response)),
+            Poll::Ready(Err(mut error)) => {
+                return Poll::Ready(match error.take_message() {
+                    Some(back) => Sent::Back(back),
+                    None => Sent::Failed(error.into_error()),
+                });
+            }
+            Poll::Pending => {}
+        }
+        match sleep.poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(()) if clock::now() < call.upload_moved_at() + limit => sleep.poll(cx).map(|()| Sent::Late),
+            Poll::Ready(()) => Poll::Ready(Sent::Late),
+        }
+    })
+    .await
+}
+
+/// Whose doing it is that the exchange ended without an answer.
+fn stopped(call: &Call, bytes_max: u64, error: &hyper::Error) -> Stop {
+    match call.fault() {
+        Some(Fault::Left) => Stop::Left,
+        Some(Fault::TooLarge) => Failure::BodyTooLarge { bytes_max }.into(),
+        Some(Fault::Idle) => Failure::BodyTimeout.into(),
+        Some(Fault::Malformed) => Failure::BadRequest("the framing of the request body is broken").into(),
+        None if error.is_parse() => Failure::UpstreamAborted("its answer is not HTTP/1.1".to_owned()).into(),
+        None if error.is_incomplete_message() => {
+            Failure::UpstreamAborted("it closed the connection before its answer".to_owned()).into()
+        }
+        None => Failure::UpstreamAborted(error.to_string()).into(),
+    }
+}
