@@ -1,1 +1,172 @@
+//! Bodies and heads -> rows of inputs and outputs. In: both [`Side`]s of a call. Out: a [`Reading`].
+//!
+//! Pure: bytes and heads in, rows out, no I/O, no clock. A body that cannot be read costs columns, never the record:
+//! every way to fail ends as a [`ParseStatus`] and a sentence.
+//!
+//! One file per protocol, one line per protocol in [`recognise::FORMS`]. To add one, write a file with a `matches` and
+//! a `read` function, add its line, and put its fixtures into `tests/data/<protocol>/`.
 
+pub mod value;
+pub mod json;
+pub mod encoding;
+pub mod side;
+pub mod names;
+pub mod split;
+pub mod generic;
+pub mod v1;
+pub mod raw;
+pub mod recognise;
+
+use std::borrow::Cow;
+
+use crate::config;
+
+pub use recognise::read;
+pub use side::Side;
+pub use value::{Object, Value};
+
+/// What became of the bodies of a call. The order is the order of precedence: the first that applies to either side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ParseStatus {
+    Ok,
+    /// Inputs and outputs do not count the same.
+    RowMismatch,
+    /// A tensor's data do not fill its shape.
+    ShapeMismatch,
+    /// The copy was cut, or the transfer was.
+    Truncated,
+    /// Not what its form says: damaged JSON, damaged compression.
+    Invalid,
+    /// No form that weir reads.
+    Unsupported,
+    /// A cap on decompression, depth, values or rows.
+    Limit,
+    /// No body.
+    Empty,
+    /// No memory permit, or the client asked.
+    NotKept,
+}
+
+impl ParseStatus {
+    /// The word in the record's `parse_status`.
+    pub fn word(self) -> &'static str {
+        match self {
+            ParseStatus::Ok => "ok",
+            ParseStatus::RowMismatch => "row_mismatch",
+            ParseStatus::ShapeMismatch => "shape_mismatch",
+            ParseStatus::Truncated => "truncated",
+            ParseStatus::Invalid => "invalid",
+            ParseStatus::Unsupported => "unsupported",
+            ParseStatus::Limit => "limit",
+            ParseStatus::Empty => "empty",
+            ParseStatus::NotKept => "not_kept",
+        }
+    }
+}
+
+/// Why something could not be read whole. `what` never quotes a body: it may end in a log or on a redacting route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub status: ParseStatus,
+    pub what: String,
+}
+
+impl Problem {
+    pub fn new(status: ParseStatus, what: impl Into<String>) -> Problem {
+        Problem { status, what: what.into() }
+    }
+}
+
+/// Ceilings for reading one call, from the route.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Nesting of JSON.
+    pub depth_max: usize,
+    /// Rows that one call may become.
+    pub rows_max: usize,
+    /// Bytes that a compressed body may become; also what keys beside a batch may grow to when each row gets them.
+    pub decompressed_bytes_max: u64,
+    pub rows: config::Rows,
+}
+
+impl From<&config::Capture> for Limits {
+    fn from(capture: &config::Capture) -> Limits {
+        Limits {
+            depth_max: capture.depth_max,
+            rows_max: capture.rows_max,
+            decompressed_bytes_max: capture.decompressed_bytes_max,
+            rows: capture.rows,
+        }
+    }
+}
+
+/// Both sides of one call, as a protocol gets them.
+pub struct Matter<'a> {
+    /// As the client sent it, without the query.
+    pub path: &'a str,
+    pub request: Side<'a>,
+    pub response: Side<'a>,
+    /// Whether the answer can hold outputs: a status below 400. Otherwise its body is an error text and not read.
+    pub answered: bool,
+    pub limits: Limits,
+}
+
+/// One prediction: what went in and what came out, under names.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Row<'a> {
+    pub inputs: Object<'a>,
+    pub outputs: Object<'a>,
+}
+
+/// What a protocol made of a call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading<'a> {
+    /// The word in the record's `protocol`.
+    pub protocol: &'static str,
+    /// What the protocol itself names.
+    pub model: Option<Cow<'a, str>>,
+    pub version: Option<Cow<'a, str>>,
+    /// The client's id, where the protocol has a place for it.
+    pub client_id: Option<ClientId<'a>>,
+    /// Never empty: a call that is not split, or that could not be read, is one row.
+    pub rows: Vec<Row<'a>>,
+    /// `rows.len()`, but 0 for an empty batch.
+    pub row_count: usize,
+    /// What is wrong, if anything, with its side already said.
+    pub problem: Option<Problem>,
+    /// Whether the request, and the answer, were read to their ends into the rows.
+    pub whole: [bool; 2],
+    /// Declared types: column (`inputs.x`) and the protocol's word for its type.
+    pub types: Vec<(String, &'static str)>,
+}
+
+/// A client's id found in the request's body, with the keys it was found under (redaction asks).
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClientId<'a> {
+    pub keys: &'static [&'static str],
+    pub id: Cow<'a, str>,
+}
+
+impl<'a> Reading<'a> {
+    /// One row without values.
+    pub fn blank(protocol: &'static str, problem: Option<Problem>) -> Reading<'a> {
+        Reading {
+            protocol,
+            model: None,
+            version: None,
+            client_id: None,
+            rows: vec![Row::default()],
+            row_count: 1,
+            problem,
+            whole: [false; 2],
+            types: Vec::new(),
+        }
+    }
+
+    pub fn status(&self) -> ParseStatus {
+        self.problem.as_ref().map_or(ParseStatus::Ok, |problem| problem.status)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,27 @@
 //! Exchange -> prediction records: assemble, redact, sample, encode. Pure but for the clock in the exchange.
+//!
+//! In: an [`Exchange`]. Out: a [`Recorded`], the rows as final message bytes. Whatever a body holds, the call is never
+//! lost: what cannot be read is said in `parse_status`, and a panic in a parser costs columns only.
+
+mod assemble;
+mod body;
+mod call;
+mod cut;
+mod json;
+mod models;
+mod prediction;
+mod recorder;
+mod redact;
+mod wire;
 
 use bytes::Bytes;
 
 use crate::ledger::Ticket;
+
+pub use call::Call;
+pub use models::Models;
+pub use prediction::{Bodies, Envelope, Prediction, Predictions};
+pub use recorder::Recorder;
 
 /// One call, ready for the log: the rows as final message bytes.
 pub struct Recorded {
@@ -35,3 +54,6 @@ impl ContentType {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

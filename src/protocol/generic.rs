@@ -1,0 +1,286 @@
+//! Generic JSON: what Flask, FastAPI, BentoML and Ray Serve applications speak.
+//!
+//! A batch is a bare list of objects or lists, or the one such list in an object. It is split when the answer counts the
+//! same. A list under a key that nobody uses for batches may just be a feature (`history`, `messages`): if the answer does
+//! not count the same, it stays one, and that is no mismatch.
+
+use std::borrow::Cow;
+
+use super::names::{Names, ROWS};
+use super::split::{self, Batch, Half, Items};
+use super::value::{Object, Value};
+use super::{ClientId, Matter, Problem, Reading};
+
+pub const NAME: &str = "json";
+
+/// Keys under which applications put a batch.
+const BATCH_KEYS: [&str; 8] = ["data", "rows", "records", "features", "inputs", "instances", "samples", "batch"];
+
+/// Keys of an answer that say no more than "here they are": their scalars are called `prediction`.
+const ANSWER_KEYS: [&str; 10] =
+    ["predictions", "prediction", "outputs", "output", "results", "result", "data", "rows", "records", "values"];
+
+/// Whether either side is JSON.
+pub fn matches(matter: &Matter<'_>) -> bool {
+    matter.request.value.is_ok() || (matter.answered && matter.response.value.is_ok())
+}
+
+pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
+    let client_id = client_id(&matter);
+    let (request, response) = (matter.request.value, matter.response.value);
+    let question = request.map(question);
+    let halves = match (question, matter.answered) {
+        (Ok(question), true) => match response {
+            Ok(value) => {
+                let (input, output) = question.with(value);
+                Halves { input, output, problems: [None, None] }
+            }
+            Err(problem) => Halves { input: question.alone(), output: Half::Absent, problems: [None, Some(problem)] },
+        },
+        (Ok(question), false) => Halves { input: question.alone(), output: Half::Absent, problems: [None, None] },
+        (Err(problem), true) => {
+            let (output, second) = match response {
+                Ok(value) => (answer(value, 1), None),
+                Err(second) => (Half::Absent, Some(second)),
+            };
+            Halves { input: Half::Absent, output, problems: [Some(problem), second] }
+        }
+        (Err(problem), false) => Halves { input: Half::Absent, output: Half::Absent, problems: [Some(problem), None] },
+    };
+    let mut reading = halves.reading(NAME, &matter.limits);
+    reading.client_id = client_id;
+    reading
+}
+
+/// Both halves and what hindered them; shared by the protocols that speak JSON.
+pub struct Halves<'a> {
+    pub input: Half<'a>,
+    pub output: Half<'a>,
+    /// Of the request, of the response.
+    pub problems: [Option<Problem>; 2],
+}
+
+impl<'a> Halves<'a> {
+    pub fn reading(self, protocol: &'static str, limits: &super::Limits) -> Reading<'a> {
+        let whole = self.problems.each_ref().map(Option::is_none);
+        let hindered = merge(self.problems);
+        let split = split::pair(self.input, self.output, limits);
+        // What could not be read could not be counted either.
+        let problem = hindered.or(split.problem);
+        Reading { rows: split.rows, row_count: split.row_count, whole, ..Reading::blank(protocol, problem) }
+    }
+}
+
+/// The problem of a call out of those of its sides: the first in order of precedence, both named.
+pub fn merge([request, response]: [Option<Problem>; 2]) -> Option<Problem> {
+    let request = request.map(|problem| Problem { what: format!("request: {}", problem.what), ..problem });
+    let response = response.map(|problem| Problem { what: format!("response: {}", problem.what), ..problem });
+    match (request, response) {
+        (Some(request), Some(response)) => Some(Problem {
+            status: request.status.min(response.status),
+            what: format!("{}; {}", request.what, response.what),
+        }),
+        (request, response) => request.or(response),
+    }
+}
+
+fn client_id<'a>(matter: &Matter<'a>) -> Option<ClientId<'a>> {
+    let id = matter.request.value.as_ref().ok()?.get(&["client_request_id"])?.as_word()?;
+    Some(ClientId { keys: &["client_request_id"], id })
+}
+
+/// What a request could be, before its answer is known.
+pub enum Question<'a> {
+    One(Object<'a>),
+    /// A batch by its form.
+    Sure(Batch<'a>),
+    /// One list of objects or lists among other things, at this place of the fields.
+    Perhaps { fields: Object<'a>, at: usize },
+}
+
+impl<'a> Question<'a> {
+    /// The input when there is no answer to count.
+    pub fn alone(self) -> Half<'a> {
+        match self {
+            Question::One(fields) | Question::Perhaps { fields, .. } => Half::One(fields),
+            Question::Sure(batch) => Half::Many(batch),
+        }
+    }
+
+    /// Input and output, where the answer says whether a list is a batch.
+    pub fn with(self, response: Value<'a>) -> (Half<'a>, Half<'a>) {
+        match self {
+            Question::One(fields) => (Half::One(fields), single_answer(response)),
+            Question::Sure(batch) => {
+                let output = answer(response, batch.count());
+                (Half::Many(batch), output)
+            }
+            Question::Perhaps { fields, at } => {
+                let count = match &fields[at].1 {
+                    Value::List(items) => items.len(),
+                    _ => unreachable!("a batch that may be is a list"),
+                };
+                if counts(&response, count) {
+                    (Half::Many(take(fields, at)), answer(response, count))
+                } else {
+                    (Half::One(fields), single_answer(response))
+                }
+            }
+        }
+    }
+}
+
+/// Reads a request.
+pub fn question(value: Value<'_>) -> Question<'_> {
+    match value {
+        Value::List(items) if is_batch(&items) || items.is_empty() => Question::Sure(Batch::bare(items)),
+        Value::Object(fields) => in_object(fields),
+        other => Question::One(Names::Inputs.fields(other)),
+    }
+}
+
+fn in_object(mut fields: Object<'_>) -> Question<'_> {
+    let mut candidates = fields.iter().enumerate().filter(|(_, (_, value))| match value {
+        Value::List(items) => is_batch(items),
+        _ => false,
+    });
+    let candidate = match (candidates.next(), candidates.next()) {
+        (Some((at, _)), None) => Some(at),
+        (Some(_), Some(_)) => return Question::One(fields),
+        (None, _) => None,
+    };
+    match candidate {
+        Some(at) if BATCH_KEYS.contains(&fields[at].0.as_ref()) => Question::Sure(take(fields, at)),
+        Some(at) => Question::Perhaps { fields, at },
+        None => {
+            let at = fields.iter().position(|(key, value)| {
+                BATCH_KEYS.contains(&key.as_ref())
+                    && match value {
+                        Value::List(items) => items.is_empty(),
+                        Value::Object(columns) => column_length(columns).is_some(),
+                        _ => false,
+                    }
+            });
+            match at {
+                Some(at) if fields[at].1.is_list() => Question::Sure(take(fields, at)),
+                Some(at) => {
+                    let (key, value) = fields.remove(at);
+                    let Value::Object(columns) = value else { unreachable!("columns are an object") };
+                    Question::Sure(Batch { key: Some(key), items: columns_of(columns), beside: fields })
+                }
+                None => Question::One(fields),
+            }
+        }
+    }
+}
+
+/// A list whose items are all objects or all lists.
+pub fn is_batch(items: &[Value<'_>]) -> bool {
+    match items.first() {
+        Some(Value::Object(_)) => items.iter().all(Value::is_object),
+        Some(Value::List(_)) => items.iter().all(Value::is_list),
+        _ => false,
+    }
+}
+
+/// The common length of a columnar object: lists of scalars, all of one length.
+pub fn column_length(columns: &Object<'_>) -> Option<usize> {
+    let mut lengths = columns.iter().map(|(_, value)| match value {
+        Value::List(items) => Some(items.len()),
+        _ => None,
+    });
+    let first = lengths.next()??;
+    lengths.all(|length| length == Some(first)).then_some(first)
+}
+
+pub fn columns_of(columns: Object<'_>) -> Items<'_> {
+    Items::Columns(
+        columns
+            .into_iter()
+            .filter_map(|(key, value)| match value {
+                Value::List(items) => Some((key, items)),
+                _ => None,
+            })
+            .collect(),
+    )
+}
+
+/// The list at `at` as a batch, the other fields beside it.
+pub fn take(mut fields: Object<'_>, at: usize) -> Batch<'_> {
+    let (key, value) = fields.remove(at);
+    let Value::List(items) = value else { unreachable!("a batch is a list") };
+    Batch { key: Some(key), items: Items::Rows(items), beside: fields }
+}
+
+/// Whether an answer is a list of this length or has exactly one.
+fn counts(response: &Value<'_>, count: usize) -> bool {
+    match response {
+        Value::List(items) => items.len() == count,
+        Value::Object(fields) => fields.iter().filter(|(_, value)| has_length(value, count)).count() == 1,
+        _ => false,
+    }
+}
+
+fn has_length(value: &Value<'_>, count: usize) -> bool {
+    matches!(value, Value::List(items) if items.len() == count)
+}
+
+/// The answer to a request that is no batch: one row, whatever it is.
+fn single_answer(value: Value<'_>) -> Half<'_> {
+    Half::One(match value {
+        Value::List(mut items) if items.len() == 1 => {
+            Names::Outputs.fields(items.pop().expect("a list of one has an item"))
+        }
+        Value::List(items) if items.iter().any(Value::is_container) => {
+            vec![(Cow::Borrowed(ROWS), Value::List(items))]
+        }
+        other => Names::Outputs.fields(other),
+    })
+}
+
+/// The answer to a batch of `count`.
+pub fn answer(value: Value<'_>, count: usize) -> Half<'_> {
+    match value {
+        Value::List(items) => Half::Many(Batch::bare(items)),
+        Value::Object(fields) => answer_in_object(fields, count),
+        scalar => Half::One(Names::Outputs.fields(scalar)),
+    }
+}
+
+fn answer_in_object(fields: Object<'_>, count: usize) -> Half<'_> {
+    let fitting: Vec<usize> =
+        fields.iter().enumerate().filter(|(_, (_, value))| has_length(value, count)).map(|(at, _)| at).collect();
+    match fitting.as_slice() {
+        [] => {
+            let named = fields.iter().position(|(key, value)| value.is_list() && ANSWER_KEYS.contains(&key.as_ref()));
+            match named {
+                Some(at) => Half::Many(take(fields, at)),
+                None => Half::One(fields),
+            }
+        }
+        [at] => {
+            let (key, value) = &fields[*at];
+            let Value::List(items) = value else { unreachable!("what has a length is a list") };
+            if ANSWER_KEYS.contains(&key.as_ref()) || (!items.is_empty() && items.iter().all(Value::is_object)) {
+                Half::Many(take(fields, *at))
+            } else {
+                // `{"scores": [.1, .7]}`: the key says more than a position would.
+                Half::Many(columns_among(fields, &fitting))
+            }
+        }
+        _ => Half::Many(columns_among(fields, &fitting)),
+    }
+}
+
+/// The fields at these places as columns, the others beside them.
+fn columns_among<'a>(fields: Object<'a>, at: &[usize]) -> Batch<'a> {
+    let mut columns = Vec::with_capacity(at.len());
+    let mut beside = Object::new();
+    for (place, (key, value)) in fields.into_iter().enumerate() {
+        match value {
+            Value::List(items) if at.contains(&place) => columns.push((key, items)),
+            other => beside.push((key, other)),
+        }
+    }
+    Batch { key: None, items: Items::Columns(columns), beside }
+}

@@ -1,0 +1,70 @@
+//! Names for values that have none: `x0..` for inputs, `y0..` for outputs, `prediction` for a lone scalar output.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use super::value::{Object, Value};
+
+/// A list up to this length becomes a column per item; a longer one stays a list in one column.
+pub const LIST_COLUMNS_MAX: usize = 256;
+
+/// What a lone scalar output is called.
+pub const PREDICTION: &str = "prediction";
+
+/// What a bare list is called that is not split.
+pub const ROWS: &str = "rows";
+
+static X: LazyLock<Vec<String>> = LazyLock::new(|| positions('x'));
+static Y: LazyLock<Vec<String>> = LazyLock::new(|| positions('y'));
+
+fn positions(letter: char) -> Vec<String> {
+    (0..LIST_COLUMNS_MAX).map(|position| format!("{letter}{position}")).collect()
+}
+
+/// Which side's names are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    Inputs,
+    Outputs,
+}
+
+impl Names {
+    /// The name of the item at `position` of a list; `None` beyond [`LIST_COLUMNS_MAX`].
+    pub fn at(self, position: usize) -> Option<&'static str> {
+        let names: &'static Vec<String> = match self {
+            Names::Inputs => &X,
+            Names::Outputs => &Y,
+        };
+        names.get(position).map(String::as_str)
+    }
+
+    /// The name of a lone scalar.
+    pub fn scalar(self) -> &'static str {
+        match self {
+            Names::Inputs => "x0",
+            Names::Outputs => PREDICTION,
+        }
+    }
+
+    /// The name of a list that is too long for columns.
+    pub fn list(self) -> &'static str {
+        match self {
+            Names::Inputs => "x",
+            Names::Outputs => "y",
+        }
+    }
+
+    /// One row's value as fields: an object's own keys, a list's positions, a scalar's one name.
+    pub fn fields<'a>(self, item: Value<'a>) -> Object<'a> {
+        match item {
+            Value::Object(fields) => fields,
+            Value::List(items) if items.len() <= LIST_COLUMNS_MAX => items
+                .into_iter()
+                .enumerate()
+                .map(|(position, item)| (Cow::Borrowed(self.at(position).expect("within LIST_COLUMNS_MAX")), item))
+                .collect(),
+            list @ Value::List(_) => vec![(Cow::Borrowed(self.list()), list)],
+            scalar => vec![(Cow::Borrowed(self.scalar()), scalar)],
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The table of protocols, and what must hold for every splitter.
+
+use proptest::prelude::*;
+
+use super::recognise::{FORMS, recognise};
+use super::split::{Batch, Half, Items, pair};
+use super::*;
+use crate::config::{ProtocolChoice, Rows};
+use http::HeaderMap;
+
+fn limits() -> Limits {
+    Limits { depth_max: 64, rows_max: 10_000, decompressed_bytes_max: 8 << 20, rows: Rows::Split }
+}
+
+fn matter<'a>(head: &'a HeaderMap, path: &'a str, request: &'a str, response: &'a str) -> Matter<'a> {
+    Matter {
+        path,
+        request: Side::read(head, request.as_bytes(), 64),
+        response: Side::read(head, response.as_bytes(), 64),
+        answered: true,
+        limits: limits(),
+    }
+}
+
+#[test]
+fn the_table_ends_with_what_matches_everything() {
+    assert_eq!(FORMS.last().map(|form| form.name), Some("raw"));
+    let head = HeaderMap::new();
+    for (path, request, response, name) in [
+        ("/v1/models/m:predict", "", "", "v1"),
+        ("/", r#"{"instances":[1]}"#, "[1]", "v1"),
+        ("/", r#"{"instances":3}"#, "[1]", "json"),
+        ("/", r#"{"inputs":{"a":[1]}}"#, r#"{"outputs":[1]}"#, "v1"),
+        ("/", r#"{"inputs":{"a":[1]}}"#, r#"{"result":[1]}"#, "json"),
+        ("/", r#"{"a":1}"#, "", "json"),
+        ("/", "", r#"{"a":1}"#, "json"),
+        ("/", "a", "b", "raw"),
+    ] {
+        let matter = matter(&head, path, request, response);
+        assert_eq!(recognise(ProtocolChoice::Auto, &matter).name, name, "{path} {request} {response}");
+        for pinned in [ProtocolChoice::Json, ProtocolChoice::V1, ProtocolChoice::Raw] {
+            assert_eq!(recognise(pinned, &matter).pin, pinned);
+        }
+    }
+}
+
+#[test]
+fn keys_beside_a_batch_cannot_multiply_without_end() {
+    let beside = "b".repeat(1 << 16);
+    let request = format!(r#"{{"data":[{}[1]],"beside":"{beside}"}}"#, "[1],".repeat(999));
+    let response = format!("[{}0]", "0,".repeat(999));
+    let head = HeaderMap::new();
+    let reading = read(ProtocolChoice::Auto, matter(&head, "/", &request, &response));
+    assert_eq!((reading.status(), reading.rows.len()), (ParseStatus::Limit, 1));
+}
+
+/// Scalars in a half, wherever they stand.
+fn scalars(half: &Half<'_>, copies_of_beside: usize) -> usize {
+    match half {
+        Half::One(fields) => count(fields),
+        Half::Absent => 0,
+        Half::Many(batch) => {
+            let items = match &batch.items {
+                Items::Rows(items) => items.iter().map(count_value).sum::<usize>(),
+                Items::Columns(columns) => {
+                    columns.iter().flat_map(|(_, values)| values).map(count_value).sum::<usize>()
+                }
+            };
+            items + count(&batch.beside) * copies_of_beside
+        }
+    }
+}
+
+fn count(fields: &Object<'_>) -> usize {
+    fields.iter().map(|(_, value)| count_value(value)).sum()
+}
+
+fn count_value(value: &Value<'_>) -> usize {
+    match value {
+        Value::List(items) => items.iter().map(count_value).sum(),
+        Value::Object(fields) => count(fields),
+        _ => 1,
+    }
+}
+
+fn any_value() -> impl Strategy<Value = Value<'static>> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        Just(Value::Number("1.5")),
+        any::<f64>().prop_map(Value::Double),
+        "[a-z]{0,3}".prop_map(|text| Value::Text(text.into())),
+    ];
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::List),
+            any_object(inner).prop_map(Value::Object),
+        ]
+    })
+}
+
+fn any_object(value: impl Strategy<Value = Value<'static>>) -> impl Strategy<Value = Object<'static>> {
+    prop::collection::vec(("[a-c]{0,1}".prop_map(Cow::Owned), value), 0..4)
+}
+
+fn any_half() -> impl Strategy<Value = Half<'static>> {
+    let key = prop::option::of("[a-c]".prop_map(Cow::Owned));
+    let rows = (key.clone(), prop::collection::vec(any_value(), 0..5), any_object(any_value()))
+        .prop_map(|(key, items, beside)| Half::Many(Batch { key, items: Items::Rows(items), beside }));
+    let columns = (key, 1..3_usize, 0..4_usize, any_value(), any_object(any_value())).prop_map(
+        |(key, width, length, value, beside)| {
+            let column = |at: usize| (Cow::Owned(format!("c{at}")), vec![value.clone(); length]);
+            Half::Many(Batch { key, items: Items::Columns((0..width).map(column).collect()), beside })
+        },
+    );
+    prop_oneof![any_object(any_value()).prop_map(Half::One), rows, columns, Just(Half::Absent)]
+}
+
+proptest! {
+    #[test]
+    fn rows_times_columns_in_is_values_out_or_a_mismatch(input in any_half(), output in any_half(), keep: bool) {
+        let limits = Limits { rows: if keep { Rows::Keep } else { Rows::Split }, ..limits() };
+        let counts = (input.count(), output.count());
+        let split = pair(input.clone(), output.clone(), &limits);
+        let copies = split.rows.len();
+        let empty = split.row_count == 0;
+        let expected = |half: &Half<'_>| if empty && !matches!(half, Half::Many(_)) { 0 } else { scalars(half, copies) };
+        let found: (usize, usize) =
+            split.rows.iter().fold((0, 0), |sum, row| (sum.0 + count(&row.inputs), sum.1 + count(&row.outputs)));
+        prop_assert_eq!(found, (expected(&input), expected(&output)));
+        prop_assert!(!split.rows.is_empty());
+        match counts {
+            (Some(0), Some(0)) => prop_assert_eq!(split.row_count, 0),
+            (Some(inputs), Some(outputs)) if inputs != outputs => {
+                prop_assert_eq!(split.problem.map(|problem| problem.status), Some(ParseStatus::RowMismatch));
+            }
+            (Some(inputs), Some(_)) if !keep => prop_assert_eq!(split.rows.len(), inputs),
+            _ => prop_assert_eq!(split.rows.len(), 1),
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(request in prop::collection::vec(any::<u8>(), 0..200), response in prop::collection::vec(any::<u8>(), 0..200)) {
+        let head = HeaderMap::new();
+        let matter = Matter {
+            path: "/v1/models/m:predict",
+            request: Side::read(&head, &request, 8),
+            response: Side::read(&head, &response, 8),
+            answered: true,
+            limits: limits(),
+        };
+        prop_assert!(!read(ProtocolChoice::Auto, matter).rows.is_empty());
+    }
+
+    #[test]
+    fn arbitrary_json_never_panics(request in any_value(), response in any_value()) {
+        let (request, response) = (written(&request), written(&response));
+        let head = HeaderMap::new();
+        for path in ["/", "/v1/models/m:predict"] {
+            let reading = read(ProtocolChoice::Auto, matter(&head, path, &request, &response));
+            prop_assert!(!reading.rows.is_empty());
+        }
+    }
+}
+
+/// JSON of a value, for tests that may not use the record's writer.
+fn written(value: &Value<'_>) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(bool) => bool.to_string(),
+        Value::Number(digits) => (*digits).to_owned(),
+        Value::Double(double) if double.is_nan() => "NaN".to_owned(),
+        Value::Double(double) if double.is_infinite() => if *double > 0.0 { "Infinity" } else { "-Infinity" }.to_owned(),
+        Value::Double(double) => format!("{double:e}"),
+        Value::Text(text) => format!("\"{text}\""),
+        Value::List(items) => format!("[{}]", items.iter().map(written).collect::<Vec<_>>().join(",")),
+        Value::Object(fields) => {
+            let fields: Vec<String> = fields.iter().map(|(key, value)| format!("\"{key}\":{}", written(value))).collect();
+            format!("{{{}}}", fields.join(","))
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! A call and what its protocol read -> [`Predictions`]. In: [`Call`], [`Reading`]. Out: plain data, not yet redacted.
+
+use std::borrow::Cow;
+
+use http::HeaderMap;
+
+use super::body::{self, Copies};
+use super::call::Call;
+use super::models::Named;
+use super::prediction::{Envelope, Prediction, Predictions};
+use crate::config::{Bodies, ProtocolChoice, VersionFrom};
+use crate::gateway::exchange::{Keep, Kept, Origin, Outcome};
+use crate::protocol::side::media_type;
+use crate::protocol::{self, ClientId, Limits, Matter, Reading, Value};
+
+/// Bytes of a client's id that are kept.
+const CLIENT_ID_BYTES_MAX: usize = 1024;
+
+/// Headers in which a client's own id may stand: those before the body's, and the one after.
+const ID_HEADERS: [&str; 3] = ["x-request-id", "x-amzn-sagemaker-inference-id", "seldon-puid"];
+const ID_HEADER_LAST: &str = "ce-id";
+
+/// What a call's bodies say, and what else redaction must know of them.
+pub struct Parsed<'a> {
+    pub reading: Reading<'a>,
+    pub version: Option<Cow<'a, str>>,
+    pub duplicate_keys: Vec<String>,
+}
+
+/// Reads both bodies by the route's protocol.
+pub fn parse<'a>(call: &'a Call, copies: &'a Copies) -> Parsed<'a> {
+    let route = &call.route;
+    let limits = Limits::from(&route.capture);
+    let read = route.protocol != ProtocolChoice::Raw;
+    let answered = call.answered();
+    let request = copies.request.side(&call.request_headers, read, limits.depth_max);
+    let response = copies.response.side(&call.response_headers, read && answered, limits.depth_max);
+    let version = match &route.version {
+        Some(VersionFrom::Response(keys)) => {
+            response.value.as_ref().ok().and_then(|value| value.get(keys)).and_then(Value::as_word)
+        }
+        Some(VersionFrom::Fixed(version)) => Some(Cow::Borrowed(version.as_str())),
+        Some(VersionFrom::Header(name)) => {
+            header(&call.response_headers, name).or_else(|| header(&call.request_headers, name)).map(Cow::Owned)
+        }
+        None => None,
+    };
+    let mut duplicate_keys = request.duplicate_keys.clone();
+    for key in &response.duplicate_keys {
+        if !duplicate_keys.contains(key) {
+            duplicate_keys.push(key.clone());
+        }
+    }
+    let matter = Matter { path: &call.path, request, response, answered, limits };
+    let mut reading = protocol::read(route.protocol, matter);
+    let version = version.or_else(|| reading.version.take());
+    Parsed { reading, version, duplicate_keys }
+}
+
+/// The record of a call, all fields but those that redaction sets.
+pub fn assemble<'a>(call: &'a Call, copies: &'a Copies, parsed: Parsed<'a>, model: Named) -> Predictions<'a> {
+    let Parsed { reading, version, duplicate_keys } = parsed;
+    let (parse_status, parse_error) = match reading.problem {
+        Some(problem) => (problem.status, Some(problem.what)),
+        None => (protocol::ParseStatus::Ok, None),
+    };
+    let streamed = matches!(
+        media_type(&call.response_headers).as_deref(),
+        Some("text/event-stream" | "application/x-ndjson" | "application/ndjson" | "application/jsonlines" | "application/jsonl")
+    );
+    let request_id = call.id.hyphenated().to_string();
+    let envelope = Envelope {
+        metadata: metadata(call, &duplicate_keys, model.asked),
+        model_name: model.name,
+        model_version: version,
+        occurred_at_us: call.arrived_at_us,
+        client_request_id: client_request_id(&call.request_headers, reading.client_id),
+        trace_id: trace_id(&call.request_headers),
+        row_count: reading.row_count,
+        status_code: call.status.map(|status| status.as_u16()),
+        outcome: call.outcome.word(),
+        origin: match call.origin {
+            Origin::Model => "model",
+            Origin::Gateway => "gateway",
+        },
+        attempts: call.attempts,
+        upstream: call.upstream.as_deref(),
+        latency_us: call.timings.latency_us,
+        upstream_us: call.timings.upstream_us,
+        ttfb_us: call.timings.ttfb_us,
+        route: &call.route.name,
+        protocol: reading.protocol,
+        method: call.method.as_str(),
+        path: Cow::Borrowed(&call.path),
+        request_bytes: call.request.seen_bytes,
+        response_bytes: call.response.seen_bytes,
+        streamed,
+        partial: streamed && (call.outcome != Outcome::Complete || !call.response.ended),
+        parse_status,
+        parse_error,
+        error: error(call, copies),
+        sampling_rate: None,
+        types: reading.types,
+        request_id,
+    };
+    let truncated = call.request.kept == Kept::Cut || call.response.kept == Kept::Cut;
+    let single = reading.rows.len() == 1;
+    let mut rows: Vec<Prediction<'a>> = reading
+        .rows
+        .into_iter()
+        .enumerate()
+        .map(|(row_index, row)| Prediction {
+            id: if single { envelope.request_id.clone() } else { format!("{}_{row_index}", envelope.request_id) },
+            row_index,
+            inputs: row.inputs,
+            outputs: row.outputs,
+            truncated,
+            bodies: None,
+        })
+        .collect();
+    if keeps_bodies(call, reading.whole) {
+        rows[0].bodies = body::bodies(&copies.request, &copies.response);
+    }
+    Predictions { envelope, rows }
+}
+
+fn keeps_bodies(call: &Call, [request_whole, response_whole]: [bool; 2]) -> bool {
+    match call.route.capture.bodies {
+        _ if call.keep == Keep::Metadata => false,
+        Bodies::Always => true,
+        Bodies::Never => false,
+        Bodies::OnError => !call.answered() || !request_whole || !response_whole,
+    }
+}
+
+/// What weir says about a call that went wrong, else what the model said.
+fn error(call: &Call, copies: &Copies) -> Option<String> {
+    call.error.clone().or_else(|| {
+        call.status.is_some_and(|status| status.as_u16() >= 400).then(|| copies.response.error_text()).flatten()
+    })
+}
+
+fn client_request_id(head: &HeaderMap, in_body: Option<ClientId<'_>>) -> Option<String> {
+    let id = ID_HEADERS
+        .iter()
+        .find_map(|name| header(head, name))
+        .or_else(|| in_body.map(|found| found.id.into_owned()))
+        .or_else(|| header(head, ID_HEADER_LAST))?;
+    (!id.is_empty()).then(|| shorten(id, CLIENT_ID_BYTES_MAX))
+}
+
+/// Shortens a text to at most `bytes_max` bytes, between characters.
+pub fn shorten(mut text: String, bytes_max: usize) -> String {
+    if text.len() > bytes_max {
+        let end = (0..=bytes_max).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+    }
+    text
+}
+
+/// The first line of a header, as text.
+fn header(head: &HeaderMap, name: &str) -> Option<String> {
+    head.get(name).map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned())
+}
+
+/// The trace of a W3C `traceparent`.
+fn trace_id(head: &HeaderMap) -> Option<String> {
+    let line = head.get("traceparent")?.to_str().ok()?.trim();
+    let mut parts = line.split('-');
+    let (version, trace) = (parts.next()?, parts.next()?);
+    let hex = |part: &str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let valid = version.len() == 2
+        && hex(version)
+        && trace.len() == 32
+        && hex(trace)
+        && trace.bytes().any(|byte| byte != b'0')
+        && parts.next().is_some_and(|span| span.len() == 16 && hex(span));
+    valid.then(|| trace.to_ascii_lowercase())
+}
+
+/// Kept headers, then tags, then labels, then weir's own words; the later wins.
+fn metadata(call: &Call, duplicate_keys: &[String], model_asked: Option<String>) -> Vec<(String, String)> {
+    let mut metadata: Vec<(String, String)> = Vec::new();
+    let mut set = |name: String, value: String| match metadata.iter_mut().find(|(known, _)| *known == name) {
+        Some(entry) => entry.1 = value,
+        None => metadata.push((name, value)),
+    };
+    for name in &call.route.capture.headers {
+        if let Some(line) = header(&call.request_headers, name) {
+            set(name.clone(), line);
+        }
+        if let Some(line) = header(&call.response_headers, name) {
+            set(format!("response.{name}"), line);
+        }
+    }
+    for (name, value) in &call.tags {
+        set(name.clone(), value.clone());
+    }
+    for (name, value) in &call.route.labels {
+        set(name.clone(), value.clone());
+    }
+    if !duplicate_keys.is_empty() {
+        set("duplicate_keys".to_owned(), shorten(duplicate_keys.join(","), CLIENT_ID_BYTES_MAX));
+    }
+    if let Some(asked) = model_asked {
+        set("model_asked".to_owned(), asked);
+    }
+    metadata
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_taken_only_from_a_valid_traceparent() {
+        let head = |line: &str| {
+            let mut head = HeaderMap::new();
+            head.insert("traceparent", line.parse().expect("a header value"));
+            head
+        };
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(trace_id(&head(&format!("00-{}-00f067aa0ba902b7-01", trace.to_uppercase()))).as_deref(), Some(trace));
+        for wrong in ["", "00", "00-xyz-00f067aa0ba902b7-01", "00-00000000000000000000000000000000-00f067aa0ba902b7-01"] {
+            assert_eq!(trace_id(&head(wrong)), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn texts_are_shortened_between_characters() {
+        assert_eq!(shorten("größe".into(), 4), "grö");
+        assert_eq!(shorten("größe".into(), 3), "gr");
+        assert_eq!(shorten("größe".into(), 99), "größe");
+    }
+}

@@ -1,0 +1,121 @@
+//! Strict JSON out of values: what every reader takes. NaN and the infinities become the strings that name them.
+
+use crate::protocol::{Object, Value};
+
+/// Writes a value.
+pub fn value(out: &mut Vec<u8>, value: &Value<'_>) {
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Bool(true) => out.extend_from_slice(b"true"),
+        Value::Bool(false) => out.extend_from_slice(b"false"),
+        Value::Number(digits) => out.extend_from_slice(digits.as_bytes()),
+        Value::Double(double) => self::double(out, *double),
+        Value::Text(text) => self::text(out, text),
+        Value::List(items) => {
+            out.push(b'[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                self::value(out, item);
+            }
+            out.push(b']');
+        }
+        Value::Object(fields) => object(out, fields),
+    }
+}
+
+/// Writes an object, keys in their order, those that occur twice too.
+pub fn object(out: &mut Vec<u8>, fields: &Object<'_>) {
+    out.push(b'{');
+    for (index, (key, value)) in fields.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        text(out, key);
+        out.push(b':');
+        self::value(out, value);
+    }
+    out.push(b'}');
+}
+
+/// Writes the shortest text that reads back to the same double.
+pub fn double(out: &mut Vec<u8>, double: f64) {
+    if double.is_finite() {
+        out.extend_from_slice(ryu::Buffer::new().format_finite(double).as_bytes());
+    } else if double.is_nan() {
+        out.extend_from_slice(b"\"NaN\"");
+    } else if double > 0.0 {
+        out.extend_from_slice(b"\"Infinity\"");
+    } else {
+        out.extend_from_slice(b"\"-Infinity\"");
+    }
+}
+
+/// Writes a string.
+pub fn text(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let bytes = text.as_bytes();
+    let mut start = 0;
+    for (index, byte) in bytes.iter().enumerate() {
+        if *byte >= 0x20 && *byte != b'"' && *byte != b'\\' {
+            continue;
+        }
+        out.extend_from_slice(&bytes[start..index]);
+        start = index + 1;
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            control => {
+                const HEX: &[u8; 16] = b"0123456789abcdef";
+                out.extend_from_slice(b"\\u00");
+                out.push(HEX[usize::from(control >> 4)]);
+                out.push(HEX[usize::from(control & 0x0f)]);
+            }
+        }
+    }
+    out.extend_from_slice(&bytes[start..]);
+    out.push(b'"');
+}
+
+/// Writes an integer.
+pub fn integer(out: &mut Vec<u8>, integer: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(integer).as_bytes());
+}
+
+/// Writes microseconds as milliseconds, as many decimals as there are.
+pub fn milliseconds(out: &mut Vec<u8>, microseconds: u64) {
+    integer(out, microseconds / 1000);
+    let rest = microseconds % 1000;
+    if rest > 0 {
+        let digits = [rest / 100, rest / 10 % 10, rest % 10].map(|digit| b'0' + digit as u8);
+        let length = digits.iter().rposition(|digit| *digit != b'0').map_or(0, |last| last + 1);
+        out.push(b'.');
+        out.extend_from_slice(&digits[..length]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn milliseconds_keep_every_microsecond() {
+        for (microseconds, text) in [(0, "0"), (1, "0.001"), (1_500, "1.5"), (20_010, "20.01"), (7_000, "7")] {
+            let mut out = Vec::new();
+            milliseconds(&mut out, microseconds);
+            assert_eq!(out, text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn strings_read_back() {
+        let all: String = (0..=0x250_u32).filter_map(char::from_u32).chain("\u{2028}😀".chars()).collect();
+        let mut out = Vec::new();
+        text(&mut out, &all);
+        assert_eq!(serde_json::from_slice::<String>(&out).expect("strict"), all);
+    }
+}

@@ -1,0 +1,104 @@
+//! What a recorder thread calls: an exchange in, its messages out.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::Bytes;
+use tracing::error;
+
+use super::assemble::{self, Parsed};
+use super::body::Copies;
+use super::call::Call;
+use super::models::Models;
+use super::prediction::Predictions;
+use super::redact::{self, Facts};
+use super::{ContentType, Encoded, Recorded, cut};
+use crate::gateway::exchange::Exchange;
+use crate::protocol::generic::merge;
+use crate::protocol::{ParseStatus, Problem, Reading, raw};
+
+/// Makes records. Shared by all recorder threads.
+pub struct Recorder {
+    models: Models,
+    topic_template: String,
+    topics_from_clients: bool,
+    record_bytes_max: Option<usize>,
+    redact_key: Vec<u8>,
+}
+
+impl Recorder {
+    /// `topic_template` may hold `{model}`. Rows are cut to `record_bytes_max`. `redact_key` keys the HMACs that stand
+    /// for what must not be kept.
+    pub fn new(
+        models_max: usize,
+        topic_template: String,
+        record_bytes_max: Option<usize>,
+        redact_key: Vec<u8>,
+    ) -> Recorder {
+        Recorder {
+            models: Models::new(models_max),
+            topic_template,
+            topics_from_clients: true,
+            record_bytes_max,
+            redact_key,
+        }
+    }
+
+    /// Whether a model name that a client brought in may start a topic; if not, its records go to the route's topic.
+    pub fn topics_from_clients(mut self, allowed: bool) -> Recorder {
+        self.topics_from_clients = allowed;
+        self
+    }
+
+    /// Makes the records of a call and releases its capture permit. Never fails: what cannot be read is said in the
+    /// record.
+    pub fn record(&self, exchange: Exchange) -> Recorded {
+        let (call, ticket, permit) = Call::part(exchange);
+        let (topic, messages) = self.messages(&call);
+        drop(call);
+        drop(permit);
+        let rows = messages.into_iter().map(|value| Encoded { key: None, value: Bytes::from(value) }).collect();
+        Recorded { ticket, topic, content_type: ContentType::Json, rows }
+    }
+
+    /// The topic and the messages of a call.
+    pub fn messages(&self, call: &Call) -> (String, Vec<Vec<u8>>) {
+        let parsed = catch_unwind(AssertUnwindSafe(|| {
+            let copies = Copies::of(call);
+            let (topic, predictions) = self.predictions(call, &copies, assemble::parse(call, &copies));
+            (topic, cut::encode(predictions, self.record_bytes_max))
+        }));
+        parsed.unwrap_or_else(|_| {
+            error!(route = call.route.name, id = %call.id, "panicked while recording a call, kept it unparsed");
+            let copies = Copies::sealed(call);
+            let (topic, predictions) = self.predictions(call, &copies, unparsed());
+            (topic, cut::encode(predictions, self.record_bytes_max))
+        })
+    }
+
+    /// Assembles, names and redacts. Sampling (design R8) will stand between the two.
+    fn predictions<'a>(&self, call: &'a Call, copies: &'a Copies, parsed: Parsed<'a>) -> (String, Predictions<'a>) {
+        let facts = Facts {
+            whole: parsed.reading.whole,
+            client_id_keys: parsed.reading.client_id.as_ref().map(|found| found.keys),
+        };
+        let model = self.models.name(&call.route, parsed.reading.model.as_deref(), call.status);
+        let topic = if model.from_client && !self.topics_from_clients {
+            self.topic_template.replace("{model}", &call.route.name)
+        } else {
+            self.topic_template.replace("{model}", &model.name)
+        };
+        let mut predictions = assemble::assemble(call, copies, parsed, model);
+        redact::redact(&mut predictions, call, copies, &facts, &self.redact_key);
+        (topic, predictions)
+    }
+}
+
+/// What stands for a call on which a parser panicked.
+fn unparsed() -> Parsed<'static> {
+    let problem = || Some(Problem::new(ParseStatus::Invalid, "internal error"));
+    Parsed {
+        reading: Reading::blank(raw::NAME, merge([problem(), problem()])),
+        version: None,
+        duplicate_keys: Vec::new(),
+    }
+}

@@ -1,0 +1,186 @@
+//! The one choke point between what was seen and what is kept. In: [`Predictions`], complete. Out: the same, without
+//! what the route's rules forbid. Everything that is encoded has passed here.
+//!
+//! Fails closed: on a route with rules no body is ever stored, and of a side that was not parsed whole, and of every
+//! error answer with its text, only the length and an HMAC-SHA256 stay.
+//!
+//! A rule's path starts at a row. A batch that could not be split is one row whose lists hold the rows, so a path is also
+//! followed from each element of a list at the top (and of columns at the top): rather one value too many is dropped.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use super::body::Copies;
+use super::call::Call;
+use super::prediction::Predictions;
+use crate::config::{Bodies, RedactAction, RedactRule, Side, VersionFrom};
+use crate::gateway::exchange::Origin;
+use crate::protocol::names::Names;
+use crate::protocol::{Object, Value};
+
+/// What redaction must know beyond the record itself.
+pub struct Facts {
+    /// Whether the request, and the answer, were parsed to their ends.
+    pub whole: [bool; 2],
+    /// The keys under which the client's id stood in the request's body, if it did.
+    pub client_id_keys: Option<&'static [&'static str]>,
+}
+
+/// Applies the route's rules to all that would be kept. `key` makes the HMACs.
+pub fn redact(predictions: &mut Predictions<'_>, call: &Call, copies: &Copies, facts: &Facts, key: &[u8]) {
+    let rules = &call.route.redact;
+    if rules.is_empty() {
+        return;
+    }
+    let [request_whole, response_whole] = facts.whole;
+    let response_open = response_whole && call.answered();
+    for row in &mut predictions.rows {
+        row.bodies = None;
+        if request_whole {
+            apply(rules, Side::Inputs, &mut row.inputs);
+        } else {
+            row.inputs.clear();
+        }
+        if response_open {
+            apply(rules, Side::Outputs, &mut row.outputs);
+        } else {
+            row.outputs.clear();
+        }
+    }
+    let envelope = &mut predictions.envelope;
+    if facts.client_id_keys.is_some_and(|keys| covers(rules, Side::Inputs, keys)) {
+        envelope.client_request_id = None;
+    }
+    if let Some(VersionFrom::Response(keys)) = &call.route.version
+        && (covers(rules, Side::Outputs, keys) || !response_open)
+    {
+        envelope.model_version = None;
+    }
+    // The gateway's own sentences quote no body; a model's error text does.
+    if call.origin == Origin::Model && call.error.is_none() {
+        envelope.error = None;
+    }
+    let always = call.route.capture.bodies == Bodies::Always;
+    for (open, name, copy) in [
+        (request_whole, "request_hmac", &copies.request),
+        (response_open, "response_hmac", &copies.response),
+    ] {
+        if (!open || always) && !copy.passed.is_empty() {
+            envelope.metadata.retain(|(known, _)| known != name);
+            envelope.metadata.push((name.to_owned(), hmac(key, &copy.passed)));
+        }
+    }
+}
+
+/// HMAC-SHA256 in lower-case hex.
+fn hmac(key: &[u8], bytes: &[u8]) -> String {
+    use std::fmt::Write;
+
+    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key).expect("HMAC takes a key of any length");
+    mac.update(bytes);
+    mac.finalize().into_bytes().iter().fold(String::with_capacity(64), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("a string takes all");
+        hex
+    })
+}
+
+/// Whether a value at `keys` is dropped by a rule on it or on something that contains it.
+fn covers(rules: &[RedactRule], side: Side, keys: &[impl AsRef<str>]) -> bool {
+    rules.iter().any(|rule| {
+        rule.side == side
+            && rule.keys.len() <= keys.len()
+            && rule.keys.iter().zip(keys).all(|(rule, key)| rule == key.as_ref())
+    })
+}
+
+/// Applies the rules of one side to one row.
+fn apply(rules: &[RedactRule], side: Side, fields: &mut Object<'_>) {
+    let names = match side {
+        Side::Inputs => Names::Inputs,
+        Side::Outputs => Names::Outputs,
+    };
+    for rule in rules.iter().filter(|rule| rule.side == side) {
+        match rule.action {
+            RedactAction::Drop => {
+                drop_at(&rule.keys, fields);
+                for (_, value) in &mut *fields {
+                    drop_in_batch(&rule.keys, names, value);
+                }
+            }
+        }
+    }
+}
+
+/// Drops every occurrence of a path in an object.
+fn drop_at(keys: &[String], fields: &mut Object<'_>) {
+    // A key may itself contain dots: `a.b.c` also means `"a.b"."c"`.
+    for taken in 1..=keys.len() {
+        let (head, rest) = keys.split_at(taken);
+        let joined;
+        let name = if let [one] = head {
+            one.as_str()
+        } else {
+            joined = head.join(".");
+            joined.as_str()
+        };
+        if rest.is_empty() {
+            fields.retain(|(key, _)| key != name);
+        } else {
+            for (_, value) in fields.iter_mut().filter(|(key, _)| key == name) {
+                drop_in(rest, value);
+            }
+        }
+    }
+}
+
+/// Drops a path in a value, through every list on the way.
+fn drop_in(keys: &[String], value: &mut Value<'_>) {
+    match value {
+        Value::Object(fields) => drop_at(keys, fields),
+        Value::List(items) => items.iter_mut().for_each(|item| drop_in(keys, item)),
+        _ => {}
+    }
+}
+
+/// Drops a path in what may be a batch that was not split: a list of rows, or an object of columns.
+fn drop_in_batch(keys: &[String], names: Names, value: &mut Value<'_>) {
+    match value {
+        Value::List(items) => {
+            for item in items {
+                drop_in_item(keys, names, item);
+            }
+        }
+        Value::Object(columns) if columns.iter().all(|(_, value)| value.is_list()) => drop_at(keys, columns),
+        _ => {}
+    }
+}
+
+/// Drops a path in a row that has not been given its names.
+fn drop_in_item(keys: &[String], names: Names, item: &mut Value<'_>) {
+    let [name, rest @ ..] = keys else { return };
+    match item {
+        Value::Object(fields) => drop_at(keys, fields),
+        Value::List(items) if name == names.list() => {
+            for item in items {
+                drop_positional(rest, item);
+            }
+        }
+        Value::List(items) => {
+            let position = (0..items.len()).take_while(|position| names.at(*position).is_some());
+            if let Some(position) = position.into_iter().find(|position| names.at(*position) == Some(name.as_str())) {
+                drop_positional(rest, &mut items[position]);
+            }
+        }
+        scalar if name == names.scalar() && rest.is_empty() => *scalar = Value::Null,
+        _ => {}
+    }
+}
+
+/// Drops what stands at a position: others must keep theirs, so `null` takes its place.
+fn drop_positional(rest: &[String], value: &mut Value<'_>) {
+    if rest.is_empty() {
+        *value = Value::Null;
+    } else {
+        drop_in(rest, value);
+    }
+}
