@@ -234,12 +234,8 @@ impl Nginx {
              proxy_set_header Connection \"\"; }} }} }}\n"
         );
         std::fs::write(dir.path().join("nginx.conf"), conf).ok()?;
-        let child = Command::new("nginx")
-            .arg("-c")
-            .arg(dir.path().join("nginx.conf"))
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
+        let child =
+            Command::new("nginx").arg("-c").arg(dir.path().join("nginx.conf")).stderr(Stdio::null()).spawn().ok()?;
         let begun = Instant::now();
         while std::net::TcpStream::connect(address).is_err() {
             if begun.elapsed() > Duration::from_secs(5) {
@@ -351,11 +347,8 @@ fn drain() {
         bytes as f64 / 1e6 / append_wall.as_secs_f64(),
         bytes as f64 / 1e6 / append_cpu.as_secs_f64()
     );
-    std::fs::write(
-        dir.path().join("weir.yaml"),
-        "version: 1\nroutes: { m: { upstream: http://127.0.0.1:1 } }\n",
-    )
-    .expect("weir.yaml");
+    std::fs::write(dir.path().join("weir.yaml"), "version: 1\nroutes: { m: { upstream: http://127.0.0.1:1 } }\n")
+        .expect("weir.yaml");
     let begun = Instant::now();
     let mut child = Command::new(WEIR)
         .args(["drain", "--once"])

@@ -41,7 +41,11 @@ const CONTROL_THREADS: usize = 2;
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     #[error("cannot use the data folder {path}")]
-    DataDir { path: PathBuf, #[source] source: std::io::Error },
+    DataDir {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("cannot open the log")]
     Log(#[source] LogError),
     #[error("cannot open the ledger")]
@@ -88,13 +92,15 @@ impl App {
             .map_err(AppError::Thread)?;
         let store = open_store(&config, control.handle())?;
         let logs = open_logs(&config)?;
-        let ledger =
-            Ledger::open(&config.data_dir.join("ledger"), logs.totals().calls).map_err(AppError::Ledger)?;
+        let ledger = Ledger::open(&config.data_dir.join("ledger"), logs.totals().calls).map_err(AppError::Ledger)?;
         let drain = start_drain(&config, &logs, store)?;
         let publisher = match &config.kafka {
             Some(kafka) if config.roles.gateway => {
                 let producer_bytes = config.memory.producer_bytes;
-                Some(Publisher::start(kafka, producer_bytes, &config.data_dir, logs.clone()).map_err(AppError::Publish)?)
+                Some(
+                    Publisher::start(kafka, producer_bytes, &config.data_dir, logs.clone())
+                        .map_err(AppError::Publish)?,
+                )
             }
             _ => None,
         };

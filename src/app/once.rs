@@ -52,7 +52,8 @@ pub fn drain(config: &Config) -> Result<Status, OnceError> {
 
 fn from_log(config: &Config, store: Arc<dyn Store>) -> Result<Status, OnceError> {
     let logs = open_logs(config)?;
-    let drain = Drain::start(drain_config(config), store, Box::new(Lanes::new(logs.clone()))).map_err(AppError::Drain)?;
+    let drain =
+        Drain::start(drain_config(config), store, Box::new(Lanes::new(logs.clone()))).map_err(AppError::Drain)?;
     let done = drain.watch().drain_now(WAIT);
     let mut status = end(drain, done)?;
     let log = logs.totals();
@@ -67,8 +68,9 @@ fn from_log(config: &Config, store: Arc<dyn Store>) -> Result<Status, OnceError>
 fn from_kafka(config: &Config, kafka: &Kafka, store: Arc<dyn Store>) -> Result<Status, OnceError> {
     // A spool of its own: a running weir has its own on the same folder.
     let spool = config.data_dir.join(format!("spool-once-{}", std::process::id()));
-    let source = KafkaSource::start(kafka, &config.drain, picker(config), spool.clone(), &store.address(), Reach::ToEnd)
-        .map_err(AppError::Source)?;
+    let source =
+        KafkaSource::start(kafka, &config.drain, picker(config), spool.clone(), &store.address(), Reach::ToEnd)
+            .map_err(AppError::Source)?;
     let watch = source.watch();
     let drain = Drain::start(drain_config(config), store, Box::new(source)).map_err(AppError::Drain)?;
     let begun = Instant::now();

@@ -17,12 +17,7 @@ pub struct Recorders {
 
 impl Recorders {
     /// Starts `count` threads; they end when the handoff is closed and empty.
-    pub fn start(
-        count: usize,
-        receiver: Receiver,
-        recorder: Arc<Recorder>,
-        logs: Logs,
-    ) -> std::io::Result<Recorders> {
+    pub fn start(count: usize, receiver: Receiver, recorder: Arc<Recorder>, logs: Logs) -> std::io::Result<Recorders> {
         let mut threads = Vec::with_capacity(count);
         for n in 0..count {
             let (receiver, recorder, logs) = (receiver.clone(), recorder.clone(), logs.clone());

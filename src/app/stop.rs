@@ -99,12 +99,7 @@ impl Stopped {
     }
 }
 
-pub(super) fn walk(
-    stages: &Arc<Stages>,
-    recorders: Option<Recorders>,
-    config: &Config,
-    signals: &Signals,
-) -> Stopped {
+pub(super) fn walk(stages: &Arc<Stages>, recorders: Option<Recorders>, config: &Config, signals: &Signals) -> Stopped {
     let mut phases = Vec::new();
     let mut run = |name, deadline: Duration, work: Box<dyn FnOnce() -> String + Send>| {
         phases.push(phase(name, deadline, work, signals));
@@ -145,12 +140,7 @@ pub(super) fn walk(
 }
 
 /// Runs `work` on a thread of its own and waits for it, for the deadline, or for a signal.
-fn phase(
-    name: &'static str,
-    deadline: Duration,
-    work: Box<dyn FnOnce() -> String + Send>,
-    signals: &Signals,
-) -> Phase {
+fn phase(name: &'static str, deadline: Duration, work: Box<dyn FnOnce() -> String + Send>, signals: &Signals) -> Phase {
     let begun = Instant::now();
     let (done, wait) = sync_channel(1);
     let thread = std::thread::Builder::new().name(format!("weir-stop-{name}")).spawn(move || {

@@ -41,9 +41,8 @@ pub fn json<T: serde::de::DeserializeOwned>(
 async fn exchange(address: SocketAddr, method: http::Method, path: &str) -> Result<Bytes, Failure> {
     let no = |what: &str, error: &dyn std::fmt::Display| Failure::Failed(format!("{what} {address}: {error}"));
     let stream = tokio::net::TcpStream::connect(address).await.map_err(|e| no("cannot reach the admin port", &e))?;
-    let (mut send, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|e| no("cannot talk to", &e))?;
+    let (mut send, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| no("cannot talk to", &e))?;
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "admin connection ended");

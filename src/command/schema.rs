@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use arrow_schema::{DataType, Field};
 use serde::Serialize;
 
 use super::{Context, Failure, chain, print_json, say};
 use crate::config::{Config, StoreTo};
-use crate::drain::names::schema_prefix;
+use crate::drain::names::{parse_schema_key, schemas_prefix};
 use crate::drain::store::{self, Store};
 use crate::table::Schema;
 
@@ -50,12 +51,8 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
         }
     };
     let schema = pinned(store.as_ref(), &table)?;
-    let screen = Screen {
-        version: schema.version(),
-        columns: schema.describe().into_iter().map(|(name, kind)| Column { name, kind }).collect(),
-        read: reading_lines(&config, &table),
-        table,
-    };
+    let screen =
+        Screen { version: schema.version(), columns: columns(&schema), read: reading_lines(&config, &table), table };
     if context.json {
         return print_json(&screen);
     }
@@ -71,14 +68,49 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Every column with the names that a query uses: `inputs.age`.
+fn columns(schema: &Schema) -> Vec<Column> {
+    let mut columns = Vec::new();
+    for field in schema.arrow().fields() {
+        flatten("", field, &mut columns);
+    }
+    columns
+}
+
+fn flatten(prefix: &str, field: &Field, columns: &mut Vec<Column>) {
+    let name = format!("{prefix}{}", field.name());
+    match field.data_type() {
+        DataType::Struct(children) => {
+            for child in children {
+                flatten(&format!("{name}."), child, columns);
+            }
+        }
+        kind => columns.push(Column { name, kind: word(kind) }),
+    }
+}
+
+/// The type in SQL's words.
+fn word(kind: &DataType) -> String {
+    match kind {
+        DataType::Boolean => "BOOLEAN".to_string(),
+        DataType::Float32 => "FLOAT".to_string(),
+        DataType::Float64 => "DOUBLE".to_string(),
+        DataType::Utf8 => "STRING".to_string(),
+        DataType::Binary => "BINARY".to_string(),
+        DataType::Timestamp(..) => "TIMESTAMP (us, UTC)".to_string(),
+        DataType::List(item) => format!("LIST<{}>", word(item.data_type())),
+        DataType::Map(..) => "MAP<STRING, STRING>".to_string(),
+        other => other.to_string().to_uppercase(),
+    }
+}
+
 /// The highest schema that is pinned for a table.
 fn pinned(store: &dyn Store, table: &str) -> Result<Schema, Failure> {
     let failed = |error: &dyn std::error::Error| Failure::Failed(chain(error));
-    let prefix = schema_prefix(table);
+    let prefix = schemas_prefix(table);
     let mut highest: Option<(u32, String)> = None;
     for listed in store.list(&prefix, None).map_err(|e| failed(&e))? {
-        let number = listed.key.strip_prefix(&prefix).and_then(|name| name.strip_suffix(".json"));
-        if let Some(n) = number.and_then(|n| n.parse::<u32>().ok())
+        if let Some(n) = parse_schema_key(&listed.key)
             && highest.as_ref().is_none_or(|(highest, _)| n > *highest)
         {
             highest = Some((n, listed.key));
@@ -105,7 +137,9 @@ fn reading_lines(config: &Config, table: &str) -> BTreeMap<&'static str, String>
     BTreeMap::from([
         (
             "duckdb",
-            format!("select * from read_parquet('{root}/**/*.parquet', union_by_name = true, hive_partitioning = true)"),
+            format!(
+                "select * from read_parquet('{root}/**/*.parquet', union_by_name = true, hive_partitioning = true)"
+            ),
         ),
         (
             "polars",

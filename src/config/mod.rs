@@ -19,6 +19,7 @@ mod values;
 pub use report::{ConfigError, Place};
 pub use show::json_schema;
 pub use starter::init_yaml;
+pub use units::Span;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -97,8 +97,22 @@ impl StoppedReport {
 
 /// The running drain. Dropped without [`stop`](Drain::stop), it ends where it stands, as a kill would; the next one goes on from the store.
 pub struct Drain {
-    shared: Arc<Shared>,
+    watch: Watch,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Looks at a drain and asks it to store. Cheap to clone; it outlives the drain.
+#[derive(Clone)]
+pub struct Watch {
+    shared: Arc<Shared>,
+}
+
+impl std::ops::Deref for Drain {
+    type Target = Watch;
+
+    fn deref(&self) -> &Watch {
+        &self.watch
+    }
 }
 
 /// Between the handle and the thread.
@@ -147,9 +161,41 @@ impl Drain {
             std::thread::Builder::new().name("drain".into()).spawn(move || runner.run())
         };
         let thread = started().map_err(|source| StartError { data_dir, source })?;
-        Ok(Drain { shared, thread: Some(thread) })
+        Ok(Drain { watch: Watch { shared }, thread: Some(thread) })
     }
 
+    /// A handle that outlives the drain.
+    pub fn watch(&self) -> Watch {
+        self.watch.clone()
+    }
+
+    /// Seals and stores what is at hand, and ends. What is not stored by then stays where it is.
+    pub fn stop(mut self, deadline: Duration) -> StoppedReport {
+        let until = Instant::now() + deadline;
+        let shared = self.watch.shared.clone();
+        let mut inner = shared.lock();
+        inner.stop_by = Some(until);
+        let report = loop {
+            if let Some(report) = &inner.ended {
+                break report.clone();
+            }
+            let in_time;
+            (inner, in_time) = shared.wait(inner, until + Duration::from_millis(200));
+            if !in_time || inner.status.dead {
+                inner.abandoned = true;
+                break StoppedReport { left: requests::left(&inner.status), cut_short: true };
+            }
+        };
+        drop(inner);
+        if report.cut_short {
+            // It may wait for a disk that hangs; the process ends without it.
+            self.thread = None;
+        }
+        report
+    }
+}
+
+impl Watch {
     pub fn status(&self) -> Status {
         self.shared.lock().status.clone()
     }
@@ -177,30 +223,6 @@ impl Drain {
                 return Err(DrainNowError::Timeout { seconds: timeout.as_secs(), waiting, last_error });
             }
         }
-    }
-
-    /// Seals and stores what is at hand, and ends. What is not stored by then stays where it is.
-    pub fn stop(mut self, deadline: Duration) -> StoppedReport {
-        let until = Instant::now() + deadline;
-        let mut inner = self.shared.lock();
-        inner.stop_by = Some(until);
-        let report = loop {
-            if let Some(report) = &inner.ended {
-                break report.clone();
-            }
-            let in_time;
-            (inner, in_time) = self.shared.wait(inner, until + Duration::from_millis(200));
-            if !in_time || inner.status.dead {
-                inner.abandoned = true;
-                break StoppedReport { left: requests::left(&inner.status), cut_short: true };
-            }
-        };
-        drop(inner);
-        if report.cut_short {
-            // It may wait for a disk that hangs; the process ends without it.
-            self.thread = None;
-        }
-        report
     }
 }
 

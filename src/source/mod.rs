@@ -86,7 +86,11 @@ pub trait Messages {
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     #[error("failed to read {what}")]
-    Read { what: String, #[source] source: std::io::Error },
+    Read {
+        what: String,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("{0}")]
     Other(String),
 }

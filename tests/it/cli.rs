@@ -82,15 +82,12 @@ fn status_without_a_process_says_how_to_start_one() {
 #[test]
 fn drain_once_without_a_process_stores_what_a_killed_one_left() {
     let model = Model::start();
-    let mut weir =
-        Weir::new(&format!("routes: {{ m: {{ upstream: {} }} }}\n", model.url())).start();
+    let mut weir = Weir::new(&format!("routes: {{ m: {{ upstream: {} }} }}\n", model.url())).start();
     let mut client = weir.client();
     for _ in 0..20 {
         client.post("/predict", br#"{"x":1}"#).expect("an answer");
     }
-    crate::support::until("all are logged", || {
-        crate::support::weir::number(&weir.status(), "/calls/logged") == 20
-    });
+    crate::support::until("all are logged", || crate::support::weir::number(&weir.status(), "/calls/logged") == 20);
     weir.kill();
     weir.drain();
     let report = weir.verify();

@@ -113,7 +113,8 @@ fn read_topic(brokers: &str, topic: &str, partitions: i32) -> Vec<Seen> {
         let message = message.unwrap();
         let headers = message.headers().expect("weir sends headers");
         let header = |key: &str| {
-            let value = headers.iter().find(|h| h.key == key).and_then(|h| h.value).unwrap_or_else(|| panic!("header {key}"));
+            let value =
+                headers.iter().find(|h| h.key == key).and_then(|h| h.value).unwrap_or_else(|| panic!("header {key}"));
             String::from_utf8(value.to_vec()).unwrap()
         };
         assert_eq!(header("content-type"), "application/json");
@@ -320,7 +321,9 @@ fn a_message_that_the_topic_refuses_holds_its_lane_and_no_other_topic() {
     until(&publisher, "the refusal", |s| {
         s.lanes.iter().any(|l| l.topic == narrow && l.problem.as_ref().is_some_and(|p| p.message.contains("refused")))
     });
-    until(&publisher, "the other topic", |s| s.lanes.iter().filter(|l| l.topic == wide).all(|l| l.cursor == l.synced && l.synced > 0));
+    until(&publisher, "the other topic", |s| {
+        s.lanes.iter().filter(|l| l.topic == wide).all(|l| l.cursor == l.synced && l.synced > 0)
+    });
     assert_eq!(gateway.logs.totals().delivered, 1_000);
     let wider = AlterConfig::new(ResourceSpecifier::Topic(&narrow)).set("max.message.bytes", "1000000");
     block_on(admin(&brokers).alter_configs(&[wider], &AdminOptions::new())).unwrap();
@@ -345,7 +348,10 @@ fn a_fatal_error_makes_a_new_producer_that_sends_again() {
     gateway.append(topic, 100..200, 100);
     gateway.until_delivered(&publisher, 400);
     // A producer without permission is one that can never send.
-    mock.request_errors(RDKafkaApiKey::InitProducerId, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED]);
+    mock.request_errors(
+        RDKafkaApiKey::InitProducerId,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED],
+    );
     drop(publisher);
     let publisher = gateway.publish(&config(&brokers), folder.path());
     until(&publisher, "a new producer", |s| s.rebuilds >= 1);

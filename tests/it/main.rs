@@ -3,6 +3,7 @@
 mod support;
 
 mod cli;
+mod kafka_path;
 mod kafka_s3;
 mod kafka_source;
 mod kill;

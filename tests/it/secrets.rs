@@ -57,8 +57,7 @@ fn a_422_that_echoes_a_redacted_value_leaks_it_nowhere() {
         assert!(!String::from_utf8_lossy(&answer.body).contains(CANARY), "{page}");
     }
     // The rest of the good row is there, and the refused bodies are known by their length and HMAC.
-    let text: Vec<String> =
-        crate::support::parquet::rows(&weir.parquet()).iter().map(ToString::to_string).collect();
+    let text: Vec<String> = crate::support::parquet::rows(&weir.parquet()).iter().map(ToString::to_string).collect();
     assert!(text.iter().any(|row| row.contains("monthly_charge: 20.5")), "{text:?}");
     assert!(text.iter().any(|row| row.contains("response_hmac")), "{text:?}");
 }

@@ -15,11 +15,8 @@ fn post(weir: &Weir, count: u64) {
 fn two_gateways_share_one_folder() {
     let model = Model::start();
     let shared = tempfile::tempdir().expect("a folder");
-    let yaml = format!(
-        "routes: {{ m: {{ upstream: {} }} }}\nstore: {{ to: {} }}\n",
-        model.url(),
-        shared.path().display()
-    );
+    let yaml =
+        format!("routes: {{ m: {{ upstream: {} }} }}\nstore: {{ to: {} }}\n", model.url(), shared.path().display());
     let (one, two) = (Weir::new(&yaml).start(), Weir::new(&yaml).start());
     post(&one, 40);
     post(&two, 25);

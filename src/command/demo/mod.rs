@@ -13,8 +13,8 @@ use crate::admin::Status;
 use crate::admin::status::count;
 use crate::app::{App, Signals};
 use crate::config::{Config, Span};
-use crate::drain::verify::{Report, verify};
 use crate::drain::store;
+use crate::drain::verify::{Report, verify};
 
 /// The file that marks a folder as the demo's own, so that it may be emptied.
 const MARK: &str = ".weir-demo";
@@ -62,7 +62,11 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let parquet = args.dir.join("parquet");
     let glob = parquet.join("churn").join("**").join("*.parquet").display().to_string();
     eprintln!("{}", banner(&config));
-    eprintln!("  traffic  {}/s  ->  http://{address}/predict  ->  toy model http://{}/predict", args.rate, model.address());
+    eprintln!(
+        "  traffic  {}/s  ->  http://{address}/predict  ->  toy model http://{}/predict",
+        args.rate,
+        model.address()
+    );
     eprintln!("  status   http://{}/api/v1/status", app.admin_address());
     eprintln!("  files    {}   (the first after about 5 s)", parquet.display());
     eprintln!("  query    duckdb -c \"select inputs.plan, avg(outputs.confidence) from '{glob}' group by 1\"");

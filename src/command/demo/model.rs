@@ -56,9 +56,8 @@ async fn serve(listener: tokio::net::TcpListener) {
                 let call = calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 async move { Ok::<_, Infallible>(answer(request, call).await) }
             });
-            let served = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            let served =
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
             if let Err(error) = served {
                 tracing::debug!(%error, "demo model connection ended");
             }

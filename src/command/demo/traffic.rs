@@ -59,9 +59,8 @@ impl Traffic {
             .build()?;
         let shared = Arc::new(Shared::default());
         let begun = Instant::now();
-        let tasks = (0..CONNECTIONS)
-            .map(|_| runtime.spawn(client(gateway, f64::from(rate), begun, shared.clone())))
-            .collect();
+        let tasks =
+            (0..CONNECTIONS).map(|_| runtime.spawn(client(gateway, f64::from(rate), begun, shared.clone()))).collect();
         Ok(Traffic { shared, runtime: Some(runtime), tasks })
     }
 

@@ -165,7 +165,9 @@ impl Consume {
         }
         self.commit(Duration::ZERO);
         let deadline = Instant::now() + LAST_COMMIT;
-        while consumer.context().commits_answered.load(Ordering::Relaxed) < self.commits_sent && Instant::now() < deadline {
+        while consumer.context().commits_answered.load(Ordering::Relaxed) < self.commits_sent
+            && Instant::now() < deadline
+        {
             drop(consumer.poll(POLL));
         }
     }
@@ -211,7 +213,11 @@ impl Consume {
 
     fn failed(&self, error: &KafkaError) {
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange | RDKafkaErrorCode::LogTruncation) => {
+            Some(
+                RDKafkaErrorCode::AutoOffsetReset
+                | RDKafkaErrorCode::OffsetOutOfRange
+                | RDKafkaErrorCode::LogTruncation,
+            ) => {
                 tracing::warn!(%error, "a position is outside its partition; looking at all partitions again");
                 self.shared.ask_to_look_again();
             }
@@ -367,4 +373,3 @@ fn list<'a>(partitions: impl IntoIterator<Item = &'a Partition>) -> TopicPartiti
     }
     list
 }
-

@@ -65,7 +65,9 @@ pub(super) enum Phase {
     /// The drain has not said where to begin.
     Waiting,
     /// It has; the consumer is not there yet. `anew`: the partition is to be assigned again even if it is.
-    Seeking { anew: bool },
+    Seeking {
+        anew: bool,
+    },
     Reading,
 }
 

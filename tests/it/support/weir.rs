@@ -178,7 +178,6 @@ impl Weir {
     }
 }
 
-
 impl Drop for Weir {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
