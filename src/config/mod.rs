@@ -1,7 +1,7 @@
 //! What was written in YAML, checked: one struct per stage, every value resolved, no stage sees another's.
 //!
 //! The text becomes a `tree` that knows every line and column, `later` refuses what this version does not build and
-//! secrets that stand in the file, `read` fills the structs of [`file`] (the YAML as written, with the defaults), and
+//! secrets that stand in the file, `read` fills the structs of [`mod@file`] (the YAML as written, with the defaults), and
 //! `check` turns them into [`Config`]. Whatever is wrong is one [`ConfigError`]: place, what, and the fix.
 
 mod check;
