@@ -337,7 +337,9 @@ mod tests {
 
         #[test]
         fn any_text_is_read_without_a_panic(text in "\\PC{0,60}") {
-            let _ = (parse_key(&text), parse_origin_key(&text), parse_schema_key(&text), Dt::try_from(text.clone()));
+            prop_assert!(parse_key(&text).is_none_or(|file| file.chain.key(&file.dt, file.first) == text));
+            prop_assert!(Dt::try_from(text.clone()).is_ok() || !text.is_empty());
+            prop_assert!(parse_origin_key(&text).is_none() && parse_schema_key(&text).is_none());
         }
     }
 }

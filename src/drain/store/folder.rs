@@ -23,6 +23,8 @@ const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub struct Folder {
     root: PathBuf,
+    /// What is read decides what is written next, and what is deleted elsewhere: so it has to be durable when it is read.
+    writes: bool,
 }
 
 impl Folder {
@@ -31,11 +33,8 @@ impl Folder {
         let root = std::path::absolute(root).map_err(io_error("find", root))?;
         let aside = root.join(ASIDE);
         make_dirs(&aside)?;
-        // What another process linked and did not live to sync becomes durable before anybody relies on it.
-        let opened = File::open(&root).map_err(io_error("open", &root))?;
-        rustix::fs::syncfs(&opened).map_err(|errno| io_error("sync", &root)(errno.into()))?;
         remove_leftovers(&aside);
-        Ok(Folder { root })
+        Ok(Folder { root, writes: true })
     }
 
     /// Opens a folder to read from, and changes nothing in it.
@@ -49,7 +48,7 @@ impl Folder {
                 fix: "name the folder that `store.to` names".to_owned(),
             });
         }
-        Ok(Folder { root })
+        Ok(Folder { root, writes: false })
     }
 
     fn path(&self, key: &str) -> Result<PathBuf, StoreError> {
@@ -63,6 +62,20 @@ impl Folder {
             });
         }
         Ok(self.root.join(key))
+    }
+
+    fn open_object(&self, path: &Path) -> Result<Option<File>, StoreError> {
+        let file = match File::open(path) {
+            Ok(file) if file.metadata().is_ok_and(|metadata| metadata.is_file()) => file,
+            Ok(_) => return Ok(None),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+            Err(error) => return Err(io_error("open", path)(error)),
+        };
+        if self.writes {
+            // Who made it may have died before it was synced into its folder.
+            self.sync_folders(path)?;
+        }
+        Ok(Some(file))
     }
 
     /// Syncs the folder of `path` and those above it up to the root: each may be new, or another process's and not synced yet.
@@ -131,13 +144,13 @@ impl Store for Folder {
 
     fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
         let path = self.path(key)?;
-        let Some(file) = open_file(&path)? else { return Ok(None) };
+        let Some(file) = self.open_object(&path)? else { return Ok(None) };
         map(&file).map(Some).map_err(io_error("read", &path))
     }
 
     fn tail(&self, key: &str, bytes: u64) -> Result<Option<(Bytes, u64)>, StoreError> {
         let path = self.path(key)?;
-        let Some(mut file) = open_file(&path)? else { return Ok(None) };
+        let Some(mut file) = self.open_object(&path)? else { return Ok(None) };
         let read = || {
             let size = file.metadata()?.len();
             file.seek(SeekFrom::Start(size.saturating_sub(bytes)))?;
@@ -295,15 +308,6 @@ fn make_dirs(folder: &Path) -> Result<(), StoreError> {
 
 fn sync_dir(folder: &Path) -> Result<(), StoreError> {
     File::open(folder).and_then(|dir| dir.sync_all()).map_err(io_error("sync", folder))
-}
-
-fn open_file(path: &Path) -> Result<Option<File>, StoreError> {
-    match File::open(path) {
-        Ok(file) if file.metadata().is_ok_and(|metadata| metadata.is_file()) => Ok(Some(file)),
-        Ok(_) => Ok(None),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-        Err(error) => Err(io_error("open", path)(error)),
-    }
 }
 
 /// A file's bytes without a copy on the heap.

@@ -23,14 +23,25 @@ use super::{Content, Created, Kind, Listed, Store, StoreError};
 use crate::config;
 use answer::Failure;
 
-/// To open a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// To the first byte of an answer, and for a whole small one.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// What a transfer may take beyond [`READ_TIMEOUT`]: the slowest link that is still waited for.
+/// How long an answer is waited for.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// To open a connection.
+    connect: Duration,
+    /// To the first byte of an answer, and for a whole small one.
+    read: Duration,
+    /// For one transfer, however large.
+    transfer_max: Duration,
+}
+
+/// A transfer ends below the 15 minutes for which a signature is good, so that no write lands later than anybody expects.
+const LIMITS: Limits = Limits {
+    connect: Duration::from_secs(5),
+    read: Duration::from_secs(30),
+    transfer_max: Duration::from_secs(14 * 60),
+};
+/// The slowest link that is still waited for: what a transfer may take beyond [`Limits::read`].
 const BYTES_PER_SECOND_MIN: u64 = 1024 * 1024;
-/// Of one transfer; below the 15 minutes for which a signature is good, so that no write lands later than anybody expects.
-const TRANSFER_TIMEOUT_MAX: Duration = Duration::from_secs(14 * 60);
 /// Attempts of a read, which is safe to repeat, and the wait before the second; each next one is four times as long.
 const READ_ATTEMPTS: u32 = 3;
 const READ_BACKOFF: Duration = Duration::from_millis(100);
@@ -45,24 +56,31 @@ pub struct S3Store {
     prefix: String,
     /// Whether the store is AWS's own, and so understands every checksum.
     is_aws: bool,
+    limits: Limits,
 }
 
 impl S3Store {
     /// Makes the client; the first request that is sent is the caller's. From plain threads only.
     pub fn open(s3: &config::S3, runtime: &Handle) -> Result<S3Store, StoreError> {
-        S3Store::build(s3, runtime, None)
+        S3Store::build(s3, runtime, None, LIMITS)
     }
 
     /// The same with a fixed key in place of the default chain.
     pub fn open_with_key(s3: &config::S3, runtime: &Handle, key: &str, secret: &str) -> Result<S3Store, StoreError> {
-        S3Store::build(s3, runtime, Some(Credentials::new(key, secret, None, None, "weir")))
+        let key = Credentials::new(key, secret, None, None, "weir");
+        S3Store::build(s3, runtime, Some(key), LIMITS)
     }
 
-    fn build(s3: &config::S3, runtime: &Handle, credentials: Option<Credentials>) -> Result<S3Store, StoreError> {
+    fn build(
+        s3: &config::S3,
+        runtime: &Handle,
+        credentials: Option<Credentials>,
+        limits: Limits,
+    ) -> Result<S3Store, StoreError> {
         let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
-            .operation_timeout(TRANSFER_TIMEOUT_MAX)
+            .connect_timeout(limits.connect)
+            .read_timeout(limits.read)
+            .operation_timeout(limits.transfer_max)
             .build();
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .retry_config(RetryConfig::disabled())
@@ -102,6 +120,7 @@ impl S3Store {
             bucket: s3.bucket.clone(),
             prefix: if s3.prefix.is_empty() { String::new() } else { format!("{}/", s3.prefix.trim_matches('/')) },
             is_aws,
+            limits,
         })
     }
 
@@ -235,7 +254,7 @@ impl S3Store {
     ) -> Result<(), StoreError> {
         let mut from = from;
         loop {
-            let mut page = self.read("list", prefix, READ_TIMEOUT, || self.page(prefix, &from, delimiter))?;
+            let mut page = self.read("list", prefix, self.limits.read, || self.page(prefix, &from, delimiter))?;
             let next = page.next.take();
             each(page);
             match next {
@@ -264,17 +283,17 @@ impl Store for S3Store {
             Content::Bytes(bytes) => bytes,
             Content::File(path) => mapped(path)?,
         };
-        let limit = transfer_limit(body.len() as u64);
+        let limit = self.limits.transfer(body.len() as u64);
         self.wait(limit, self.put(key, body, limit)).map_err(|failure| failure.into_error("create", self.object(key)))
     }
 
     fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
-        let got = self.read("read", key, TRANSFER_TIMEOUT_MAX, || self.fetch(key, None))?;
+        let got = self.read("read", key, self.limits.transfer_max, || self.fetch(key, None))?;
         Ok(got.map(|(bytes, _)| bytes))
     }
 
     fn tail(&self, key: &str, bytes: u64) -> Result<Option<(Bytes, u64)>, StoreError> {
-        self.read("read", key, transfer_limit(bytes), || self.fetch(key, Some(bytes)))
+        self.read("read", key, self.limits.transfer(bytes), || self.fetch(key, Some(bytes)))
     }
 
     fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, StoreError> {
@@ -303,8 +322,11 @@ impl Store for S3Store {
     }
 }
 
-fn transfer_limit(bytes: u64) -> Duration {
-    (READ_TIMEOUT + Duration::from_secs(bytes / BYTES_PER_SECOND_MIN)).min(TRANSFER_TIMEOUT_MAX)
+impl Limits {
+    /// For a transfer of so many bytes.
+    fn transfer(&self, bytes: u64) -> Duration {
+        (self.read + Duration::from_secs(bytes / BYTES_PER_SECOND_MIN)).min(self.transfer_max)
+    }
 }
 
 fn mapped(path: &Path) -> Result<Bytes, StoreError> {
@@ -319,3 +341,6 @@ fn content_type(key: &str) -> &'static str {
         _ => "application/octet-stream",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,7 +123,7 @@ fn keys() -> impl Strategy<Value = Vec<String>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn a_folder_lists_as_s3_does(keys in keys(), prefix in "[ab./-]{0,4}", after in prop::option::of("[abf./-]{0,5}")) {
         let (_dir, store) = folder();
@@ -162,8 +162,9 @@ impl Store for Fake {
     fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
         Ok(self.objects.lock().unwrap().get(key).cloned())
     }
-    fn tail(&self, _: &str, _: u64) -> Result<Option<(Bytes, u64)>, StoreError> {
-        unreachable!()
+    fn tail(&self, key: &str, bytes: u64) -> Result<Option<(Bytes, u64)>, StoreError> {
+        let object = self.objects.lock().unwrap().get(key).cloned();
+        Ok(object.map(|object| (object.slice(object.len().saturating_sub(bytes as usize)..), object.len() as u64)))
     }
     fn list(&self, _: &str, _: Option<&str>) -> Result<Vec<Listed>, StoreError> {
         unreachable!()
@@ -247,7 +248,7 @@ fn a_footer_is_read_however_long_it_is() {
 
 #[test]
 fn a_file_cut_or_changed_anywhere_is_an_error_or_the_same_footer() {
-    let (_dir, store) = folder();
+    let store = Fake::default();
     let whole = parquet(&footer(), &[]);
     for length in 0..whole.len() {
         let key = format!("cut/{length}");
@@ -259,7 +260,9 @@ fn a_file_cut_or_changed_anywhere_is_an_error_or_the_same_footer() {
         changed[at] ^= 0xff;
         let key = format!("changed/{at}");
         store.create(&key, Content::Bytes(changed.into())).unwrap();
-        let _ = read_footer(&store, &key);
+        // The end of a file is lengths and magic numbers: none of it may be believed unread.
+        let read = read_footer(&store, &key);
+        assert!(matches!(read, Ok(Some(_)) | Err(StoreError::Damaged { .. } | StoreError::Footer { .. })), "{at}");
     }
     let newer = Footer { version: FOOTER_VERSION + 1, ..footer() };
     store.create("newer", Content::Bytes(parquet(&newer, &[]).into())).unwrap();

@@ -90,16 +90,13 @@ impl Tied {
                 }
             };
             started.send(Ok(child.id())).unwrap();
-            let _ = end.recv();
-            let _ = child.kill();
+            // Ends with an error: nothing is ever sent.
+            let (Ok(()) | Err(_)) = end.recv();
+            let (Ok(()) | Err(_)) = child.kill();
             child.wait().unwrap()
         });
         let pid = start.recv().unwrap().unwrap_or_else(|error| panic!("cannot start `{program}`: {error}"));
         Tied { pid, ended: Some(ended), keeper: Some(keeper.unwrap()) }
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.pid
     }
 
     /// Whether it has ended by itself (it stays a zombie until this is dropped).
@@ -114,7 +111,7 @@ impl Drop for Tied {
     fn drop(&mut self) {
         drop(self.ended.take());
         if let Some(keeper) = self.keeper.take() {
-            let _ = keeper.join();
+            let (Ok(_) | Err(_)) = keeper.join();
         }
     }
 }

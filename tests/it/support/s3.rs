@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -42,8 +43,10 @@ impl Account {
 /// A VersityGW of one's own, stopped when dropped. Tests that do not stop or pause it use [`bucket`].
 pub struct Gateway {
     pub account: Account,
-    pub process: Tied,
-    _folder: TempDir,
+    program: PathBuf,
+    address: String,
+    process: Option<Tied>,
+    folder: TempDir,
 }
 
 impl Gateway {
@@ -55,39 +58,57 @@ impl Gateway {
         })
         .join("versitygw");
         remove_dead_folders();
+        let prefix = format!("s3-{}-", std::process::id());
+        let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        std::fs::create_dir(folder.path().join("objects")).unwrap();
+        let account =
+            Account { endpoint: String::new(), key: "weirtest".to_owned(), secret: "weirtestsecret".to_owned() };
+        let mut gateway = Gateway { account, program, address: String::new(), process: None, folder };
         // Another process may take the port between the look and the start.
         for _ in 0..5 {
-            let prefix = format!("s3-{}-", std::process::id());
-            let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-            let (objects, log) = (folder.path().join("objects"), folder.path().join("log"));
-            std::fs::create_dir(&objects).unwrap();
-            let output = File::create(&log).unwrap();
-            let address = format!("127.0.0.1:{}", free_port());
-            let account = Account {
-                endpoint: format!("http://{address}"),
-                key: "weirtest".to_owned(),
-                secret: "weirtestsecret".to_owned(),
-            };
-            let mut command = Command::new(&program);
-            command
-                .args(["--port", &address, "posix"])
-                .arg(&objects)
-                .env("ROOT_ACCESS_KEY", &account.key)
-                .env("ROOT_SECRET_KEY", &account.secret)
-                .stdin(Stdio::null())
-                .stdout(output.try_clone().unwrap())
-                .stderr(output);
-            let process = Tied::start(command);
-            let deadline = Instant::now() + START_TIMEOUT;
-            while Instant::now() < deadline && !process.has_ended() {
-                if TcpStream::connect(&address).is_ok() && !process.has_ended() {
-                    return Gateway { account, process, _folder: folder };
-                }
-                std::thread::sleep(Duration::from_millis(10));
+            gateway.address = format!("127.0.0.1:{}", free_port());
+            gateway.account.endpoint = format!("http://{}", gateway.address);
+            if gateway.spawn() {
+                return gateway;
             }
-            eprintln!("versitygw did not start:\n{}", std::fs::read_to_string(&log).unwrap_or_default());
         }
         panic!("versitygw did not start five times in a row");
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Starts a killed one again, on the same port and folder.
+    pub fn start_again(&mut self) {
+        assert!(self.process.is_none(), "it runs");
+        assert!(self.spawn(), "versitygw did not start again");
+    }
+
+    fn spawn(&mut self) -> bool {
+        let log = self.folder.path().join("log");
+        let output = File::create(&log).unwrap();
+        let mut command = Command::new(&self.program);
+        command
+            .args(["--port", &self.address, "posix"])
+            .arg(self.folder.path().join("objects"))
+            .env("ROOT_ACCESS_KEY", &self.account.key)
+            .env("ROOT_SECRET_KEY", &self.account.secret)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output);
+        let process = Tied::start(command);
+        let deadline = Instant::now() + START_TIMEOUT;
+        while Instant::now() < deadline && !process.has_ended() {
+            if TcpStream::connect(&self.address).is_ok() && !process.has_ended() {
+                self.process = Some(process);
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        eprintln!("versitygw did not start:\n{}", std::fs::read_to_string(&log).unwrap_or_default());
+        false
     }
 }
 
@@ -96,8 +117,8 @@ fn remove_dead_folders() {
     for entry in std::fs::read_dir(env!("CARGO_TARGET_TMPDIR")).unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let pid = name.strip_prefix("s3-").and_then(|rest| rest.split_once('-')).map(|(pid, _)| pid.to_owned());
-        if pid.is_some_and(|pid| !std::path::Path::new("/proc").join(pid).exists()) {
-            let _ = std::fs::remove_dir_all(entry.path());
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let (Ok(()) | Err(_)) = std::fs::remove_dir_all(entry.path());
         }
     }
 }

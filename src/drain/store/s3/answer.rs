@@ -79,7 +79,7 @@ impl Failure {
     fn fix(&self) -> Option<&'static str> {
         let (status, code) = match self {
             Failure::Answer { status, code, .. } => (*status, code.as_str()),
-            Failure::NoAnswer(why) if why.contains("no providers in chain provided credentials") => {
+            Failure::NoAnswer(why) if why.contains("no credentials found in chain") => {
                 return Some(NO_CREDENTIALS);
             }
             Failure::NoAnswer(_) => return None,
@@ -124,7 +124,8 @@ fn chain(error: &dyn Error) -> String {
         }
         cause = error.source();
     }
-    text
+    // The SDK lists on lines of their own what it tried.
+    text.lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
