@@ -95,7 +95,10 @@ pub enum Question<'a> {
     /// A batch by its form.
     Sure(Batch<'a>),
     /// One list of objects or lists among other things, at this place of the fields.
-    Perhaps { fields: Object<'a>, at: usize },
+    Perhaps {
+        fields: Object<'a>,
+        at: usize,
+    },
 }
 
 impl<'a> Question<'a> {

@@ -37,9 +37,8 @@ pub struct Document<'a> {
 /// # Errors
 /// `invalid` for damaged JSON or UTF-8, `limit` for nesting beyond `depth_max` or too many values; says where.
 pub fn read(body: &[u8], depth_max: usize) -> Result<Document<'_>, Problem> {
-    let text = std::str::from_utf8(body).map_err(|error| {
-        Problem::new(ParseStatus::Invalid, format!("not UTF-8 at byte {}", error.valid_up_to()))
-    })?;
+    let text = std::str::from_utf8(body)
+        .map_err(|error| Problem::new(ParseStatus::Invalid, format!("not UTF-8 at byte {}", error.valid_up_to())))?;
     let bare = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = Reader {
         jiter: Jiter::new(bare.as_bytes()).with_allow_inf_nan(),
@@ -242,8 +241,7 @@ mod tests {
     #[test]
     fn text_is_borrowed_unless_it_is_escaped() {
         let Value::List(items) = value(r#"["plain","größer","a\u0062\n","","\u0065"]"#) else { panic!("a list") };
-        let kinds: Vec<bool> =
-            items.iter().map(|item| matches!(item, Value::Text(Cow::Borrowed(_)))).collect();
+        let kinds: Vec<bool> = items.iter().map(|item| matches!(item, Value::Text(Cow::Borrowed(_)))).collect();
         assert_eq!(kinds, [true, true, false, true, false]);
         assert_eq!(items[2], Value::Text("ab\n".into()));
     }
@@ -266,7 +264,8 @@ mod tests {
         assert_eq!(read(b"\"\xff\"", 64).expect_err("bytes").what, "not UTF-8 at byte 1");
         assert_eq!(read(b"[[[]]]", 2).expect_err("deep").status, ParseStatus::Limit);
         assert!(read(b"[[[]]]", 3).is_ok());
-        for damaged in ["", "nul", "{]", "[1,]", "{\"a\":1,}", "1 2", "\"a", "\"\\ud800\"", "+1", "01", "--1", "\u{1}"] {
+        for damaged in ["", "nul", "{]", "[1,]", "{\"a\":1,}", "1 2", "\"a", "\"\\ud800\"", "+1", "01", "--1", "\u{1}"]
+        {
             assert_eq!(read(damaged.as_bytes(), 64).expect_err(damaged).status, ParseStatus::Invalid, "{damaged}");
         }
     }

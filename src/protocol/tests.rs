@@ -170,12 +170,15 @@ fn written(value: &Value<'_>) -> String {
         Value::Bool(bool) => bool.to_string(),
         Value::Number(digits) => (*digits).to_owned(),
         Value::Double(double) if double.is_nan() => "NaN".to_owned(),
-        Value::Double(double) if double.is_infinite() => if *double > 0.0 { "Infinity" } else { "-Infinity" }.to_owned(),
+        Value::Double(double) if double.is_infinite() => {
+            if *double > 0.0 { "Infinity" } else { "-Infinity" }.to_owned()
+        }
         Value::Double(double) => format!("{double:e}"),
         Value::Text(text) => format!("\"{text}\""),
         Value::List(items) => format!("[{}]", items.iter().map(written).collect::<Vec<_>>().join(",")),
         Value::Object(fields) => {
-            let fields: Vec<String> = fields.iter().map(|(key, value)| format!("\"{key}\":{}", written(value))).collect();
+            let fields: Vec<String> =
+                fields.iter().map(|(key, value)| format!("\"{key}\":{}", written(value))).collect();
             format!("{{{}}}", fields.join(","))
         }
     }

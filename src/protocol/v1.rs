@@ -23,7 +23,8 @@ pub fn matches(matter: &Matter<'_>) -> bool {
         (Some(at), _) => fields[at].1.is_list(),
         (None, Some(at)) => {
             let columns = matches!(&fields[at].1, Value::Object(columns) if generic::column_length(columns).is_some());
-            let outputs = matches!(&matter.response.value, Ok(Value::Object(fields)) if only(fields, "outputs").is_some());
+            let outputs =
+                matches!(&matter.response.value, Ok(Value::Object(fields)) if only(fields, "outputs").is_some());
             columns && outputs
         }
         (None, None) => false,
@@ -133,7 +134,13 @@ mod tests {
         assert_eq!(model_path("/tf/v1/models/iris/versions/3:predict"), Some(("iris", Some("3"))));
         assert_eq!(model_path("/v1/models/iris/labels/canary:regress"), Some(("iris", Some("canary"))));
         assert_eq!(model_path("/v1/models/a:b:predict"), Some(("a:b", None)));
-        for other in ["/v1/models/iris", "/v1/models/:predict", "/v1/models/a/b/c:predict", "/v1/models/iris:load", "/v1/models//versions/:predict"] {
+        for other in [
+            "/v1/models/iris",
+            "/v1/models/:predict",
+            "/v1/models/a/b/c:predict",
+            "/v1/models/iris:load",
+            "/v1/models//versions/:predict",
+        ] {
             assert_eq!(model_path(other), None, "{other}");
         }
     }

@@ -66,7 +66,13 @@ pub fn assemble<'a>(call: &'a Call, copies: &'a Copies, parsed: Parsed<'a>, mode
     };
     let streamed = matches!(
         media_type(&call.response_headers).as_deref(),
-        Some("text/event-stream" | "application/x-ndjson" | "application/ndjson" | "application/jsonlines" | "application/jsonl")
+        Some(
+            "text/event-stream"
+                | "application/x-ndjson"
+                | "application/ndjson"
+                | "application/jsonlines"
+                | "application/jsonl"
+        )
     );
     let request_id = call.id.hyphenated().to_string();
     let envelope = Envelope {
@@ -220,8 +226,12 @@ mod tests {
             head
         };
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-        assert_eq!(trace_id(&head(&format!("00-{}-00f067aa0ba902b7-01", trace.to_uppercase()))).as_deref(), Some(trace));
-        for wrong in ["", "00", "00-xyz-00f067aa0ba902b7-01", "00-00000000000000000000000000000000-00f067aa0ba902b7-01"] {
+        assert_eq!(
+            trace_id(&head(&format!("00-{}-00f067aa0ba902b7-01", trace.to_uppercase()))).as_deref(),
+            Some(trace)
+        );
+        for wrong in ["", "00", "00-xyz-00f067aa0ba902b7-01", "00-00000000000000000000000000000000-00f067aa0ba902b7-01"]
+        {
             assert_eq!(trace_id(&head(wrong)), None, "{wrong}");
         }
     }

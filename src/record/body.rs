@@ -115,11 +115,7 @@ pub fn bodies<'a>(request: &'a Copy, response: &'a Copy) -> Option<Bodies<'a>> {
             ((encode(request), encode(response)), "base64")
         }
     };
-    Some(Bodies {
-        request: kept(request).then_some(texts.0),
-        response: kept(response).then_some(texts.1),
-        encoding,
-    })
+    Some(Bodies { request: kept(request).then_some(texts.0), response: kept(response).then_some(texts.1), encoding })
 }
 
 /// Both copies of a call.

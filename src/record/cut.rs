@@ -23,11 +23,8 @@ pub fn encode(mut predictions: Predictions<'_>, bytes_max: Option<usize>) -> Vec
     for row in &mut predictions.rows {
         let message = encoder.encode(row);
         messages.push(match bytes_max {
-            Some(bytes_max) if message.len() > bytes_max => {
-                fit(&encoder, row, message.len(), bytes_max).unwrap_or_else(|| {
-                    bare.get_or_insert_with(|| Encoder::new(&strip(&predictions.envelope))).encode(row)
-                })
-            }
+            Some(bytes_max) if message.len() > bytes_max => fit(&encoder, row, message.len(), bytes_max)
+                .unwrap_or_else(|| bare.get_or_insert_with(|| Encoder::new(&strip(&predictions.envelope))).encode(row)),
             _ => message,
         });
     }

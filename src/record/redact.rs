@@ -61,10 +61,9 @@ pub fn redact(predictions: &mut Predictions<'_>, call: &Call, copies: &Copies, f
         envelope.error = None;
     }
     let always = call.route.capture.bodies == Bodies::Always;
-    for (open, name, copy) in [
-        (request_whole, "request_hmac", &copies.request),
-        (response_open, "response_hmac", &copies.response),
-    ] {
+    for (open, name, copy) in
+        [(request_whole, "request_hmac", &copies.request), (response_open, "response_hmac", &copies.response)]
+    {
         if (!open || always) && !copy.passed.is_empty() {
             envelope.metadata.retain(|(known, _)| known != name);
             envelope.metadata.push((name.to_owned(), hmac(key, &copy.passed)));

@@ -23,12 +23,7 @@ pub struct Encoder {
 
 impl Encoder {
     pub fn new(envelope: &Envelope<'_>) -> Encoder {
-        Encoder {
-            model: model(envelope),
-            ids: ids(envelope),
-            call: call(envelope),
-            verdict: verdict(envelope),
-        }
+        Encoder { model: model(envelope), ids: ids(envelope), call: call(envelope), verdict: verdict(envelope) }
     }
 
     /// One message.

@@ -24,8 +24,10 @@ fn every_fixture_becomes_its_rows() {
     let mut count = 0;
     for protocol in ["json", "v1", "raw"] {
         let folder = data().join(protocol);
-        let mut files: Vec<PathBuf> =
-            std::fs::read_dir(&folder).expect("a folder of fixtures").map(|entry| entry.expect("an entry").path()).collect();
+        let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+            .expect("a folder of fixtures")
+            .map(|entry| entry.expect("an entry").path())
+            .collect();
         files.sort();
         for file in files.iter().filter(|file| file.extension().is_some_and(|end| end == "json")) {
             check(file);
@@ -85,9 +87,9 @@ fn fixture_call(fixture: &Value) -> Call {
         route.capture.rows_max = usize::try_from(rows_max).expect("a number of rows");
     }
     route.model = settings["model"].as_str().map(str::to_owned);
-    route.version = settings["version"].as_array().map(|keys| {
-        VersionFrom::Response(keys.iter().map(|key| key.as_str().expect("a key").to_owned()).collect())
-    });
+    route.version = settings["version"]
+        .as_array()
+        .map(|keys| VersionFrom::Response(keys.iter().map(|key| key.as_str().expect("a key").to_owned()).collect()));
     call.route = Arc::new(route);
     call
 }
