@@ -208,3 +208,16 @@ fn the_error_text_is_capped_between_characters() {
     let row = only(&call);
     assert_eq!(row["error"].as_str().map(str::len), Some(4096));
 }
+
+#[test]
+fn a_batch_of_a_thousand_is_a_thousand_rows() {
+    let list = |item: fn(usize) -> String| (0..1_000).map(item).collect::<Vec<_>>().join(",");
+    let request = format!(r#"{{"instances":[{}]}}"#, list(|i| format!("[{i}]")));
+    let response = format!(r#"{{"predictions":[{}]}}"#, list(|i| (i as f64 / 8.0).to_string()));
+    let rows = messages(&call(request, response));
+    assert_eq!(rows.len(), 1_000);
+    for (index, row) in rows.iter().enumerate() {
+        assert_eq!(row["inputs"], json!({"x0": index}));
+        assert_eq!(row["outputs"]["prediction"].as_f64(), Some(index as f64 / 8.0));
+    }
+}

@@ -56,6 +56,13 @@ fn parsed_values_are_dropped_wherever_they_stand() {
         (format!(r#"{{"inputs":{{"email":["{c}","b"],"a":[1,2]}}}}"#), r#"{"outputs":[1]}"#.to_owned()),
         (format!(r#"[[1,"{c}"],[2,"{c}"]]"#), "[1,2]".to_owned()),
         (format!(r#"[[1,"{c}"],[2,"{c}"]]"#), "[1,2,3]".to_owned()),
+        // In what looks like none of these.
+        (format!(r#"[{{"email":"{c}"}},null]"#), "1".to_owned()),
+        (format!(r#"{{"data":{{"email":"{c}","a":[1,2]}}}}"#), "1".to_owned()),
+        (format!(r#"{{"data":{{"email":["{c}"],"a":[1,2]}}}}"#), "1".to_owned()),
+        (format!(r#"{{"data":[{{"email":"{c}"}}],"rows":[{{"email":"{c}"}}]}}"#), "1".to_owned()),
+        (format!(r#"{{"instances":[{{"email":"{c}"}},7]}}"#), "1".to_owned()),
+        (format!(r#"[[0,"{c}"{}]]"#, ",0".repeat(400)), "[1]".to_owned()),
         ("{}".to_owned(), format!(r#"{{"p":1,"echo":"{c}"}}"#)),
         ("{}".to_owned(), format!(r#"[{{"echo":"{c}"}},{{"echo":{{"x":"{c}"}}}}]"#)),
         ("[[1],[2]]".to_owned(), format!(r#"[["a","{c}"],["b","{c}"]]"#)),
@@ -69,6 +76,15 @@ fn parsed_values_are_dropped_wherever_they_stand() {
         );
         let keep = with_route(redacting(call(request, "{}")), |route| route.capture.rows = Rows::Keep);
         clean(&keep);
+    }
+}
+
+#[test]
+fn a_rule_on_a_long_list_covers_a_short_one() {
+    for length in [2, 400] {
+        let request = format!(r#"[[{}"{CANARY}"]]"#, "0,".repeat(length));
+        let call = with_route(call(request, "[1]"), |route| route.redact = vec![rule(Side::Inputs, "x")]);
+        assert_eq!(clean(&call)[0]["inputs"], serde_json::json!({}));
     }
 }
 
