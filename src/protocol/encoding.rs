@@ -47,7 +47,7 @@ fn undo(coding: &str, coded: &[u8], bytes_max: u64) -> Result<Vec<u8>, Problem> 
         "deflate" if zlib_head(coded) => read(flate2::read::ZlibDecoder::new(coded), coding, bytes_max),
         "deflate" => read(flate2::read::DeflateDecoder::new(coded), coding, bytes_max),
         "br" if large_window(coded) => Err(Problem::new(ParseStatus::Invalid, "br with a large window")),
-        "br" => read(brotli::Decompressor::new(coded, 4096), coding, bytes_max),
+        "br" => read(brotli::Decompressor::new(Ends(coded), 4096), coding, bytes_max),
         "zstd" => {
             let decoder = zstd::stream::read::Decoder::with_buffer(coded).and_then(|mut decoder| {
                 decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
@@ -72,6 +72,18 @@ fn zlib_head(coded: &[u8]) -> bool {
 /// Whether a brotli stream asks for a window beyond 16 MiB, up to 1 GiB: not a form that HTTP knows.
 fn large_window(coded: &[u8]) -> bool {
     coded.first().is_some_and(|first| first & 0x7f == 0x11)
+}
+
+/// Input whose end is an error: the brotli reader asks for more only when the stream goes on, and would call a cut damage.
+struct Ends<'a>(&'a [u8]);
+
+impl Read for Ends<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 if !buffer.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
+            count => Ok(count),
+        }
+    }
 }
 
 fn read(mut decoder: impl Read, coding: &str, bytes_max: u64) -> Result<Vec<u8>, Problem> {

@@ -20,6 +20,11 @@ const BATCH_KEYS: [&str; 8] = ["data", "rows", "records", "features", "inputs", 
 const ANSWER_KEYS: [&str; 10] =
     ["predictions", "prediction", "outputs", "output", "results", "result", "data", "rows", "records", "values"];
 
+/// Whether a key is one that batches stand under, of requests or of answers.
+pub fn holds_batches(key: &str) -> bool {
+    BATCH_KEYS.contains(&key) || ANSWER_KEYS.contains(&key)
+}
+
 /// Whether either side is JSON.
 pub fn matches(matter: &Matter<'_>) -> bool {
     matter.request.value.is_ok() || (matter.answered && matter.response.value.is_ok())
@@ -138,6 +143,9 @@ pub fn question(value: Value<'_>) -> Question<'_> {
     match value {
         Value::List(items) if is_batch(&items) || items.is_empty() => Question::Sure(Batch::bare(items)),
         Value::Object(fields) => in_object(fields),
+        Value::List(items) if items.iter().any(Value::is_container) => {
+            Question::One(vec![(Cow::Borrowed(ROWS), Value::List(items))])
+        }
         other => Question::One(Names::Inputs.fields(other)),
     }
 }

@@ -38,6 +38,18 @@ impl Names {
         names.get(position).map(String::as_str)
     }
 
+    /// The position that a name stands for: the reverse of [`Names::at`].
+    pub fn position(self, name: &str) -> Option<usize> {
+        let digits = name.strip_prefix(self.list())?;
+        let position = digits.parse().ok()?;
+        (self.at(position) == Some(name)).then_some(position)
+    }
+
+    /// Whether a name stands for a position.
+    pub fn is_position(self, name: &str) -> bool {
+        self.position(name).is_some()
+    }
+
     /// The name of a lone scalar.
     pub fn scalar(self) -> &'static str {
         match self {

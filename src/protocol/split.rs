@@ -151,7 +151,7 @@ pub fn pair<'a>(input: Half<'a>, output: Half<'a>, limits: &Limits) -> Split<'a>
             let what = format!("{inputs} in the request, none in the response");
             return whole(input, output, Some(Problem::new(ParseStatus::RowMismatch, what)));
         }
-        (None, Some(outputs)) if outputs > 1 => {
+        (None, Some(outputs)) if outputs != 1 => {
             let what = format!("none in the request, {outputs} in the response");
             return whole(input, output, Some(Problem::new(ParseStatus::RowMismatch, what)));
         }

@@ -102,3 +102,33 @@ fn unparsed() -> Parsed<'static> {
         duplicate_keys: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::{call, recorder, strict, with_route};
+
+    #[test]
+    fn a_panic_while_parsing_costs_columns_only() {
+        let call = call(r#"{"a":1}"#, r#"{"p":1}"#);
+        let copies = Copies::sealed(&call);
+        let (topic, predictions) = recorder().predictions(&call, &copies, unparsed());
+        let row = strict(cut::encode(predictions, None)).remove(0);
+        assert_eq!((topic.as_str(), &row["parse_status"]), ("churn", &"invalid".into()));
+        assert_eq!(row["parse_error"], "request: internal error; response: internal error");
+        assert_eq!(row["request_body"], r#"{"a":1}"#);
+
+        let call = with_route(call, |route| {
+            route.redact = vec![crate::config::RedactRule {
+                side: crate::config::Side::Inputs,
+                keys: vec!["a".to_owned()],
+                action: crate::config::RedactAction::Drop,
+            }];
+        });
+        let copies = Copies::sealed(&call);
+        let (_, predictions) = recorder().predictions(&call, &copies, unparsed());
+        let row = strict(cut::encode(predictions, None)).remove(0);
+        assert_eq!(row.get("request_body"), None);
+        assert!(row["metadata"].get("request_hmac").is_some());
+    }
+}

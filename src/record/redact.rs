@@ -15,6 +15,7 @@ use super::call::Call;
 use super::prediction::Predictions;
 use crate::config::{Bodies, RedactAction, RedactRule, Side, VersionFrom};
 use crate::gateway::exchange::Origin;
+use crate::protocol::generic;
 use crate::protocol::names::Names;
 use crate::protocol::{Object, Value};
 
@@ -100,12 +101,28 @@ fn apply(rules: &[RedactRule], side: Side, fields: &mut Object<'_>) {
     };
     for rule in rules.iter().filter(|rule| rule.side == side) {
         match rule.action {
-            RedactAction::Drop => {
-                drop_at(&rule.keys, fields);
-                for (_, value) in &mut *fields {
-                    drop_in_batch(&rule.keys, names, value);
-                }
-            }
+            RedactAction::Drop => drop_in_row(&rule.keys, names, fields),
+        }
+    }
+}
+
+fn drop_in_row(keys: &[String], names: Names, fields: &mut Object<'_>) {
+    drop_at(keys, fields);
+    // `x` is a list too long for columns; of a shorter one its columns are meant.
+    if let [name] = keys
+        && name == names.list()
+    {
+        fields.retain(|(key, _)| !names.is_position(key));
+    }
+    for (key, value) in fields {
+        if key == names.list() {
+            drop_in_item(keys, names, value);
+        }
+        match value {
+            Value::List(items) => items.iter_mut().for_each(|item| drop_in_item(keys, names, item)),
+            // Columns, or what stands in their place in a call that does not fit.
+            Value::Object(columns) if generic::holds_batches(key) => drop_at(keys, columns),
+            _ => {}
         }
     }
 }
@@ -141,19 +158,6 @@ fn drop_in(keys: &[String], value: &mut Value<'_>) {
     }
 }
 
-/// Drops a path in what may be a batch that was not split: a list of rows, or an object of columns.
-fn drop_in_batch(keys: &[String], names: Names, value: &mut Value<'_>) {
-    match value {
-        Value::List(items) => {
-            for item in items {
-                drop_in_item(keys, names, item);
-            }
-        }
-        Value::Object(columns) if columns.iter().all(|(_, value)| value.is_list()) => drop_at(keys, columns),
-        _ => {}
-    }
-}
-
 /// Drops a path in a row that has not been given its names.
 fn drop_in_item(keys: &[String], names: Names, item: &mut Value<'_>) {
     let [name, rest @ ..] = keys else { return };
@@ -165,9 +169,9 @@ fn drop_in_item(keys: &[String], names: Names, item: &mut Value<'_>) {
             }
         }
         Value::List(items) => {
-            let position = (0..items.len()).take_while(|position| names.at(*position).is_some());
-            if let Some(position) = position.into_iter().find(|position| names.at(*position) == Some(name.as_str())) {
-                drop_positional(rest, &mut items[position]);
+            let position = names.position(name).and_then(|position| items.get_mut(position));
+            if let Some(item) = position {
+                drop_positional(rest, item);
             }
         }
         scalar if name == names.scalar() && rest.is_empty() => *scalar = Value::Null,
