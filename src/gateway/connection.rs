@@ -42,10 +42,13 @@ thread_local! {
     } };
 }
 
+/// An open connection and how its task is woken; `None` where a place is free.
+type Watched = Option<(Waker, Arc<State>)>;
+
 /// The open connections of this worker.
 struct Open {
     phase: Cell<Phase>,
-    places: RefCell<Vec<Option<(Waker, Arc<State>)>>>,
+    places: RefCell<Vec<Watched>>,
     free: RefCell<Vec<usize>>,
 }
 
