@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use hyper::body::Incoming;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -41,10 +42,13 @@ thread_local! {
     } };
 }
 
+/// An open connection and how its task is woken; `None` where a place is free.
+type Watched = Option<(Waker, Arc<State>)>;
+
 /// The open connections of this worker.
 struct Open {
     phase: Cell<Phase>,
-    places: RefCell<Vec<Option<(Waker, Arc<State>)>>>,
+    places: RefCell<Vec<Watched>>,
     free: RefCell<Vec<usize>>,
 }
 
@@ -76,6 +80,8 @@ pub(super) struct State {
     reading: AtomicBool,
     /// The last write did not go through: the client has not read everything yet.
     unwritten: AtomicBool,
+    /// The client speaks HTTP/1.0: to it, the end of the connection is the end of an answer.
+    ends_by_close: AtomicBool,
     deadline: std::sync::Mutex<Option<Instant>>,
     header_timeout: Duration,
 }
@@ -86,6 +92,7 @@ impl State {
             busy: AtomicUsize::new(0),
             reading: AtomicBool::new(false),
             unwritten: AtomicBool::new(false),
+            ends_by_close: AtomicBool::new(false),
             deadline: std::sync::Mutex::new(Some(clock::deadline(header_timeout))),
             header_timeout,
         }
@@ -248,16 +255,17 @@ pub(super) async fn serve(http: http1::Builder, stream: TcpStream, client: Clien
     let meters = client.shared.meters.clone();
     let wire = Wire { inner: TokioIo::new(stream), state: state.clone() };
     let service_state = state.clone();
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: http::Request<Incoming>| {
         let busy = Busy::enter(&service_state);
+        service_state.ends_by_close.store(request.version() < http::Version::HTTP_11, Ordering::Relaxed);
         forward::serve(client.clone(), request, busy)
     });
-    let mut connection = std::pin::pin!(http.serve_connection(wire, service));
+    let mut connection = http.serve_connection(wire, service);
     let mut place = Place { at: None, state: state.clone() };
     let mut draining = false;
     let ended = std::future::poll_fn(|cx| {
         place.watch(cx.waker());
-        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
             return Poll::Ready(Some(ended));
         }
         match OPEN.with(|open| open.phase.get()) {
@@ -265,8 +273,8 @@ pub(super) async fn serve(http: http1::Builder, stream: TcpStream, client: Clien
             Phase::Cut => return Poll::Ready(None),
             Phase::Drain => {
                 if !std::mem::replace(&mut draining, true) {
-                    connection.as_mut().graceful_shutdown();
-                    if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                    Pin::new(&mut connection).graceful_shutdown();
+                    if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
                         return Poll::Ready(Some(ended));
                     }
                 }
@@ -284,6 +292,13 @@ pub(super) async fn serve(http: http1::Builder, stream: TcpStream, client: Clien
         Poll::Pending
     })
     .await;
+    if state.ends_by_close.load(Ordering::Relaxed) && (matches!(ended, Some(Err(_))) || state.is_busy()) {
+        // Closed in the ordinary way, a broken answer would look whole.
+        let wire = connection.into_parts().io;
+        if let Err(error) = socket2::SockRef::from(wire.inner.inner()).set_linger(Some(Duration::ZERO)) {
+            tracing::debug!(%error, "cannot reset a client's connection");
+        }
+    }
     if let Some(Err(error)) = ended {
         if error.is_parse_too_large() {
             meters.refused("header_too_large");

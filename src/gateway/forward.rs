@@ -233,6 +233,7 @@ async fn connect(call: &Arc<Call>) -> Result<Lease, Stop> {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "moved once, at once; a box would be an allocation a request")]
 enum Sent {
     Answer(Response<Incoming>),
     /// Nothing was written: it may be sent again.

@@ -122,10 +122,8 @@ pub(super) fn inspect(method: &Method, version: Version, absolute: bool, headers
                         };
                     }
                     _ if text.starts_with(WEIR_PREFIX) => seen.weir = true,
-                    _ if text.as_bytes().contains(&b'_') => {
-                        if TRUSTED.contains(&text.replace('_', "-").as_str()) {
-                            return Err(Refusal::Ambiguous("a header name with `_` can be taken for a trusted one"));
-                        }
+                    _ if text.as_bytes().contains(&b'_') && TRUSTED.contains(&text.replace('_', "-").as_str()) => {
+                        return Err(Refusal::Ambiguous("a header name with `_` can be taken for a trusted one"));
                     }
                     _ => {}
                 }

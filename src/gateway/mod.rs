@@ -1,10 +1,10 @@
 //! The data port: requests in, the model's answers out, untouched; beside them one [`Exchange`](exchange::Exchange) for
 //! every call, offered once.
 //!
-//! A request is accepted ([`listen`]), looked over ([`headers`]), given a route ([`route`]), counted as seen if it
-//! predicts, admitted ([`admit`]) and forwarded ([`forward`]) on a connection of the worker's own ([`pool`]). Both
-//! bodies stream through a tee ([`tee`]) that keeps a capped copy within one byte budget ([`budget`]). What is measured
-//! on the way meets in a [`call::Call`], which becomes the exchange when the last part of it is let go.
+//! A request is accepted (`listen`), looked over (`headers`), given a route (`route`), counted as seen if it
+//! predicts, admitted (`admit`) and forwarded (`forward`) on a connection of the worker's own (`pool`). Both
+//! bodies stream through a tee (`tee`) that keeps a capped copy within one byte budget (`budget`). What is measured
+//! on the way meets in a `call::Call`, which becomes the exchange when the last part of it is let go.
 //!
 //! Nothing here waits for a recorder, parses a body, or knows Kafka.
 

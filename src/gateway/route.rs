@@ -163,7 +163,7 @@ fn is_protocol_aside(path: &str) -> bool {
             Some("versions") => matches!(segments.nth(1), None | Some("ready" | "stats" | "config")),
             Some(_) => false,
         },
-        (Some("v1"), Some("models")) => match segments.last() {
+        (Some("v1"), Some("models")) => match segments.next_back() {
             None => true,
             Some(last) => !last.contains(':') && !matches!(last, "predict" | "infer" | "explain"),
         },

@@ -183,3 +183,69 @@ fn an_answer_with_two_framings_is_taken_by_its_chunks_and_ends_its_connection() 
     }
     rig.finish();
 }
+
+#[test]
+fn a_connection_that_was_idle_for_too_long_is_not_used_again() {
+    let model = Model::new();
+    let mut setup = Setup::new(model.address);
+    setup.route.timeouts.pool_idle = Duration::ZERO;
+    let rig = setup.start();
+    let mut client = rig.client();
+    let mut kept = Vec::new();
+    for _ in 0..2 {
+        client.post("/", "1");
+        let mut taken = model.accept();
+        taken.head();
+        taken.read(1);
+        taken.answer("2");
+        assert_eq!(client.answer().unwrap().status, 200);
+        kept.push(taken);
+        rig.exchange();
+    }
+    rig.finish();
+}
+
+#[test]
+fn the_longest_path_takes_a_request_and_its_upstream_path_takes_the_prefix() {
+    let (all, churn) = (Model::new(), Model::new());
+    let mut whole = route(all.address);
+    whole.capture.mode = CaptureMode::Off;
+    let mut narrow = route(churn.address);
+    narrow.path = "/predict/churn".to_owned();
+    narrow.upstream.path = Some("/predict".to_owned());
+    let rig = Setup::new(all.address).start_with(vec![whole, narrow], 2);
+    let mut client = rig.client();
+    for (model, asked, sent, recorded) in [
+        (&churn, "/predict/churn?a=1", "/predict?a=1", true),
+        (&churn, "http://weir/predict/churn/rows", "/predict/rows", true),
+        (&all, "/predict/churns", "/predict/churns", false),
+    ] {
+        client.post(asked, "1");
+        let mut taken = model.accept();
+        assert_eq!(taken.head().0, format!("POST {sent} HTTP/1.1"));
+        taken.read(1);
+        taken.send("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 1\r\n\r\n2");
+        assert_eq!(client.answer().unwrap().header("x-weir-id").is_some(), recorded);
+        if recorded {
+            rig.exchange();
+        }
+    }
+    rig.finish();
+}
+
+#[test]
+fn connections_are_spread_over_the_workers() {
+    let address = serve(Model::new(), |taken, _| {
+        taken.head();
+        taken.read(1);
+        taken.send("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 1\r\n\r\n2");
+    });
+    let rig = Setup::new(address).start_with(vec![route(address)], 3);
+    let mut clients: Vec<Client> = (0..9).map(|_| rig.client()).collect();
+    for client in &mut clients {
+        client.post("/", "1");
+        assert_eq!(client.answer().unwrap().status, 200);
+        rig.exchange();
+    }
+    rig.finish();
+}

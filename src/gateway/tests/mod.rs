@@ -110,6 +110,11 @@ impl Setup {
     }
 
     fn start(self) -> Rig {
+        let route = self.route.clone();
+        self.start_with(vec![route], 1)
+    }
+
+    fn start_with(self, routes: Vec<Route>, workers: usize) -> Rig {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(&folder.path().join("ledger"), 0).unwrap();
         let offered = Arc::new(Offered::default());
@@ -119,9 +124,9 @@ impl Setup {
             offer: offered.clone(),
             meters: meters.clone(),
             capture_bytes: self.capture_bytes,
-            workers: 1,
+            workers,
         };
-        let gateway = Gateway::start(self.listen, vec![Arc::new(self.route)], parts).unwrap();
+        let gateway = Gateway::start(self.listen, routes.into_iter().map(Arc::new).collect(), parts).unwrap();
         Rig { gateway, ledger, meters, offered, taken: AtomicUsize::new(0), _folder: folder }
     }
 }

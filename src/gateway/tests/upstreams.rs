@@ -183,3 +183,32 @@ fn long_bodies_stream_both_ways_and_their_copies_are_cut() {
     drop(exchange);
     rig.finish();
 }
+
+#[test]
+fn a_broken_answer_is_not_a_whole_one_for_an_old_client() {
+    for whole in [true, false] {
+        let model = Model::new();
+        let rig = Setup::new(model.address).start();
+        let mut client = rig.client();
+        client.send("POST / HTTP/1.0\r\nhost: w\r\ncontent-length: 2\r\n\r\n{}");
+        let mut taken = model.accept();
+        taken.head();
+        taken.read(2);
+        taken.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n");
+        assert_eq!(client.head().unwrap().header("transfer-encoding"), None);
+        let mut start = [0; 3];
+        client.stream.read_exact(&mut start).unwrap();
+        if whole {
+            taken.send("2\r\nde\r\n0\r\n\r\n");
+        } else {
+            drop(taken);
+        }
+        // Without a length only a reset says that the answer is broken.
+        let mut rest = Vec::new();
+        let read = client.stream.read_to_end(&mut rest);
+        assert_eq!(read.is_ok(), whole);
+        let expected = if whole { Outcome::Complete } else { Outcome::UpstreamAborted };
+        assert_eq!(rig.exchange().outcome, expected);
+        rig.finish();
+    }
+}
