@@ -112,12 +112,9 @@ impl StoreError {
         use std::io::ErrorKind as Io;
         match self {
             StoreError::Io { source, .. } => match source.kind() {
-                Io::PermissionDenied
-                | Io::ReadOnlyFilesystem
-                | Io::NotADirectory
-                | Io::IsADirectory
-                | Io::Unsupported => Kind::Stop,
-                Io::InvalidFilename | Io::InvalidInput | Io::NotFound => Kind::Stop,
+                Io::PermissionDenied | Io::ReadOnlyFilesystem | Io::Unsupported => Kind::Stop,
+                Io::NotFound | Io::AlreadyExists | Io::NotADirectory | Io::IsADirectory => Kind::Stop,
+                Io::InvalidFilename | Io::InvalidInput => Kind::Stop,
                 _ => Kind::Retry,
             },
             StoreError::Unanswered { .. } => Kind::Retry,

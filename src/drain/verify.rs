@@ -1,1 +1,146 @@
+//! Proves from the footers alone that every row is in exactly one file: each chain starts where its origin does, its files
+//! are adjacent, their totals add up, and no producer's row is in two of them. In: a [`Store`]. Out: a [`Report`].
+//! Reads only. `deep` opens every file as well and looks at the rows themselves.
 
+mod chain;
+mod deep;
+mod table;
+mod text;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::drain::names::parse_key;
+use crate::drain::store::{Store, StoreError};
+
+/// What `weir verify --json` prints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// No gap, overlap, duplicate, stray or problem anywhere.
+    pub ok: bool,
+    pub tables: BTreeMap<String, TableReport>,
+    /// What could not be looked at.
+    pub problems: Vec<String>,
+}
+
+/// One table: all chains of all origins in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct TableReport {
+    pub files: u64,
+    pub rows: u64,
+    /// Of `rows`.
+    pub quarantined: u64,
+    /// By chain: `<origin>.g01-p0000`.
+    pub partitions: BTreeMap<String, PartitionReport>,
+    /// By the text of the message header `source`, joined over all partitions.
+    pub sources: BTreeMap<String, SourceReport>,
+    pub gaps: Vec<Range>,
+    pub overlaps: Vec<Range>,
+    /// Rows that are there a second time.
+    pub duplicates: u64,
+    /// Parquet files that belong to no chain.
+    pub strays: Vec<String>,
+    /// Files that cannot be read, or that contradict themselves or their chain.
+    pub problems: Vec<String>,
+    /// Worth knowing, and no failure.
+    pub notes: Vec<String>,
+}
+
+impl TableReport {
+    pub fn is_ok(&self) -> bool {
+        let nothing_wrong = self.gaps.is_empty() && self.overlaps.is_empty() && self.strays.is_empty();
+        nothing_wrong && self.problems.is_empty() && self.duplicates == 0
+    }
+}
+
+/// One chain.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct PartitionReport {
+    pub files: u64,
+    pub rows: u64,
+    pub quarantined: u64,
+    /// Rows that were dropped because the chain held them already.
+    pub resent: u64,
+    /// First offset of the chain.
+    pub first: u64,
+    /// The offset after its last file.
+    pub next: u64,
+}
+
+/// One producer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SourceReport {
+    /// Its rows.
+    pub rows: u64,
+    /// Its lowest seq, and the one after its highest.
+    pub first: u64,
+    pub next: u64,
+    /// Seqs that came from nowhere: not stored, or not yet.
+    pub missing: u64,
+}
+
+/// Offsets of one chain, `to` not included.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Range {
+    pub partition: String,
+    pub from: u64,
+    pub to: u64,
+}
+
+/// Verifies everything below the store's root. `deep` reads every file whole, one at a time.
+pub fn verify(store: &dyn Store, deep: bool) -> Report {
+    let mut report = Report { ok: true, tables: BTreeMap::new(), problems: Vec::new() };
+    match store.folders("") {
+        Err(error) => report.problems.push(chain_of(&error)),
+        Ok(folders) => {
+            for table in folders {
+                match verify_table(store, &table, deep) {
+                    Ok(None) => {}
+                    Ok(Some(found)) => drop(report.tables.insert(table, found)),
+                    Err(error) => report.problems.push(chain_of(&error)),
+                }
+            }
+        }
+    }
+    report.ok = report.problems.is_empty() && report.tables.values().all(TableReport::is_ok);
+    report
+}
+
+/// `None`: the folder is no table, and holds nothing that could be of one.
+fn verify_table(store: &dyn Store, table: &str, deep: bool) -> Result<Option<TableReport>, StoreError> {
+    // A list is not taken in one moment: a file may be missing in it whose successor is there. A second look settles it.
+    const LOOKS: usize = 3;
+    for look in 1.. {
+        let listed = store.list(&format!("{table}/"), None)?;
+        let has_origin = listed.iter().any(|object| object.key.starts_with(&format!("{table}/_weir/origins/")));
+        if !has_origin && !listed.iter().any(|object| parse_key(&object.key).is_some()) {
+            return Ok(None);
+        }
+        let mut contents = table::Contents::sort(store, table, &listed)?;
+        let mut found = contents.check(store)?;
+        if !found.gaps.is_empty() && look < LOOKS {
+            continue;
+        }
+        if deep {
+            deep::check(store, &contents, &mut found)?;
+        }
+        return Ok(Some(found));
+    }
+    unreachable!("the last look returns")
+}
+
+/// An error with its causes in one line.
+fn chain_of(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

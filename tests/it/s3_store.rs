@@ -5,9 +5,15 @@ use std::io::Write;
 use std::sync::{Arc, Barrier};
 use std::thread;
 
+use arrow_schema::{DataType, Field, Schema};
 use bytes::Bytes;
-use weir::config;
+use parquet::arrow::ArrowWriter;
+use parquet::file::metadata::KeyValue;
+use weir::config::{self, Partitioning};
+use weir::drain::footer::{FOOTER_VERSION, Footer, Sources, Totals};
+use weir::drain::names::{ChainId, Dt, ORIGIN_VERSION, OriginDoc};
 use weir::drain::store::{Content, Created, Kind, S3Store, Store, StoreError, open_address};
+use weir::drain::verify::verify;
 
 use crate::support::s3::{self, Bucket, Gateway};
 
@@ -178,4 +184,71 @@ fn an_address_opens_what_the_configuration_would() {
     assert!(open_address("s3://", None, bucket.runtime()).unwrap_err().to_string().contains("s3://bucket/prefix"));
     let keys: BTreeSet<_> = open(&bucket, "a").list("", None).unwrap().into_iter().map(|listed| listed.key).collect();
     assert_eq!(keys, BTreeSet::from(["b/t/x".to_owned()]));
+}
+
+/// One file of a chain, with no rows in it: what the footers say is what counts here.
+fn file(first: u64, next: u64, previous: Option<String>) -> (String, Vec<u8>) {
+    let footer = Footer {
+        version: FOOTER_VERSION,
+        chain: ChainId { table: "churn".into(), origin: "churn".into(), generation: 1, partition: 0 },
+        topic_id: String::new(),
+        first,
+        next,
+        rows: next - first,
+        quarantined: 0,
+        dt: Dt::of(0, Partitioning::Day),
+        created_ms: 0,
+        min_timestamp_ms: 0,
+        max_timestamp_ms: 0,
+        schema: 1,
+        sources: Sources::new(),
+        totals: Totals { consumed: next, stored: next, resent: 0 },
+        last_hash: String::new(),
+        writer: String::new(),
+        previous,
+    };
+    let schema = Schema::new(vec![Field::new("_offset", DataType::Int64, false)]);
+    let mut writer = ArrowWriter::try_new(Vec::new(), Arc::new(schema), None).unwrap();
+    for (key, value) in footer.to_key_values() {
+        writer.append_key_value_metadata(KeyValue::new(key, value));
+    }
+    (footer.key(), writer.into_inner().unwrap())
+}
+
+#[test]
+fn verify_reads_a_bucket_and_finds_what_was_taken_out_of_it() {
+    let bucket = s3::bucket();
+    let store = open(&bucket, "p");
+    store.self_test().unwrap();
+    let doc = OriginDoc {
+        version: ORIGIN_VERSION,
+        table: "churn".into(),
+        origin: "churn".into(),
+        generation: 1,
+        partitioning: Partitioning::Day,
+        topic_id: String::new(),
+        starts: [(0, 0)].into(),
+        created_ms: 0,
+    };
+    store.create(&doc.key(), Content::Bytes(serde_json::to_vec(&doc).unwrap().into())).unwrap();
+    let mut previous = None;
+    for n in 0..40 {
+        let (key, content) = file(n * 5, n * 5 + 5, previous.take());
+        store.create(&key, Content::Bytes(content.into())).unwrap();
+        previous = Some(key);
+    }
+    let report = verify(&store, false);
+    assert!(report.ok, "{report}");
+    assert_eq!((report.tables["churn"].files, report.tables["churn"].rows), (40, 200));
+
+    let (taken, _) = file(50, 55, None);
+    let (damaged, mut content) = file(100, 105, None);
+    bucket.delete(&format!("p/{taken}"));
+    content.truncate(content.len() - 9);
+    bucket.put(&format!("p/{damaged}"), content);
+    let report = verify(&store, true);
+    let table = &report.tables["churn"];
+    assert!(!report.ok);
+    assert_eq!(table.gaps.iter().map(|gap| (gap.from, gap.to)).collect::<Vec<_>>(), [(50, 55)], "{report}");
+    assert!(table.problems.iter().any(|problem| problem.contains(&damaged)), "{report}");
 }

@@ -54,9 +54,11 @@ impl Gateway {
             must_run(Command::new("go").args(["install", &package]).env("GOBIN", folder), fix);
         })
         .join("versitygw");
+        remove_dead_folders();
         // Another process may take the port between the look and the start.
         for _ in 0..5 {
-            let folder = tempfile::Builder::new().prefix("s3-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+            let prefix = format!("s3-{}-", std::process::id());
+            let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
             let (objects, log) = (folder.path().join("objects"), folder.path().join("log"));
             std::fs::create_dir(&objects).unwrap();
             let output = File::create(&log).unwrap();
@@ -86,6 +88,17 @@ impl Gateway {
             eprintln!("versitygw did not start:\n{}", std::fs::read_to_string(&log).unwrap_or_default());
         }
         panic!("versitygw did not start five times in a row");
+    }
+}
+
+/// Removes the folders of test processes that have ended: the shared server lives as long as its process, so nobody drops it.
+fn remove_dead_folders() {
+    for entry in std::fs::read_dir(env!("CARGO_TARGET_TMPDIR")).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name.strip_prefix("s3-").and_then(|rest| rest.split_once('-')).map(|(pid, _)| pid.to_owned());
+        if pid.is_some_and(|pid| !std::path::Path::new("/proc").join(pid).exists()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 

@@ -53,9 +53,9 @@ impl Failure {
         }
     }
 
-    /// The object is not there, as opposed to its bucket.
+    /// S3 itself says that the object is not there; a 404 of its bucket, its key or some other server says nothing of it.
     pub(super) fn is_no_such_key(&self) -> bool {
-        matches!(self, Failure::Answer { status: 404, code, .. } if code != "NoSuchBucket")
+        matches!(self, Failure::Answer { status: 404, code, .. } if code == "NoSuchKey")
     }
 
     pub(super) fn kind(&self) -> Kind {
@@ -89,7 +89,7 @@ impl Failure {
         match (status, code) {
             (_, "NoSuchBucket") => Some("create the bucket, or correct `store.to`"),
             (_, "InvalidBucketName") => Some("correct the bucket's name in `store.to`"),
-            (_, "InvalidAccessKeyId" | "SignatureDoesNotMatch") => {
+            (_, "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "XAdminUserNotFound") => {
                 Some("correct the credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile in use)")
             }
             (_, "RequestTimeTooSkewed") => Some("set this machine's clock"),
@@ -169,7 +169,8 @@ mod tests {
     #[test]
     fn a_missing_object_is_not_a_missing_bucket() {
         assert!(answer(404, "NoSuchKey").is_no_such_key());
-        assert!(answer(404, "").is_no_such_key());
-        assert!(!answer(404, "NoSuchBucket").is_no_such_key());
+        for code in ["", "NoSuchBucket", "InvalidAccessKeyId"] {
+            assert!(!answer(404, code).is_no_such_key(), "{code}");
+        }
     }
 }
