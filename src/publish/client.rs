@@ -132,8 +132,10 @@ mod tests {
 
     #[test]
     fn what_the_guarantees_rest_on_is_set_last() {
-        let configured = BTreeMap::from([("acks".to_owned(), "1".to_owned()), ("linger.ms".to_owned(), "5".to_owned())]);
-        let config = client_config(&["a:1".into(), "b:2".into()], &[("linger.ms", "20")], &configured, &[("acks", "all")]);
+        let configured =
+            BTreeMap::from([("acks".to_owned(), "1".to_owned()), ("linger.ms".to_owned(), "5".to_owned())]);
+        let config =
+            client_config(&["a:1".into(), "b:2".into()], &[("linger.ms", "20")], &configured, &[("acks", "all")]);
         assert_eq!(config.get("acks"), Some("all"));
         assert_eq!(config.get("linger.ms"), Some("5"));
         assert_eq!(config.get("bootstrap.servers"), Some("a:1,b:2"));

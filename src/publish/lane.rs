@@ -106,7 +106,11 @@ impl LaneFeed {
                 Ok(Some(item)) => item,
                 Ok(None) => break,
                 Err(error) => {
-                    self.fail(&format!("failed to read lane {} of `{}` from the log: {error}", self.lane.lane(), self.topic()));
+                    self.fail(&format!(
+                        "failed to read lane {} of `{}` from the log: {error}",
+                        self.lane.lane(),
+                        self.topic()
+                    ));
                     self.reader = None;
                     break;
                 }

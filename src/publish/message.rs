@@ -85,10 +85,7 @@ mod tests {
     }
 
     fn texts(headers: &OwnedHeaders) -> Vec<(String, String)> {
-        headers
-            .iter()
-            .map(|h| (h.key.to_owned(), String::from_utf8(h.value.unwrap().to_vec()).unwrap()))
-            .collect()
+        headers.iter().map(|h| (h.key.to_owned(), String::from_utf8(h.value.unwrap().to_vec()).unwrap())).collect()
     }
 
     #[test]

@@ -20,7 +20,12 @@ struct Pin {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PinError {
     #[error("failed to {verb} {}", path.display())]
-    Io { verb: &'static str, path: PathBuf, #[source] source: io::Error },
+    Io {
+        verb: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("{} does not say how many partitions the topic had; write {{\"partitions\":<count>}} into it", path.display())]
     Damaged { path: PathBuf },
 }

@@ -47,10 +47,8 @@ impl Reports {
     /// Waits until more than `seen` messages were settled, or `timeout`; returns how many are.
     pub(crate) fn wait(&self, seen: u64, timeout: Duration) -> u64 {
         let settled = lock(&self.settled);
-        let (settled, _) = self
-            .changed
-            .wait_timeout_while(settled, timeout, |n| *n <= seen)
-            .unwrap_or_else(PoisonError::into_inner);
+        let (settled, _) =
+            self.changed.wait_timeout_while(settled, timeout, |n| *n <= seen).unwrap_or_else(PoisonError::into_inner);
         *settled
     }
 
@@ -178,7 +176,12 @@ pub(crate) fn config(kafka: &config::Kafka, producer_bytes: u64) -> ClientConfig
     let queue_messages = (producer_bytes / 2 / 256).clamp(1_000, 1_000_000).to_string();
     client_config(
         &kafka.brokers,
-        &[("linger.ms", "20"), ("compression.type", "lz4"), ("batch.num.messages", "10000"), ("message.max.bytes", "1000000")],
+        &[
+            ("linger.ms", "20"),
+            ("compression.type", "lz4"),
+            ("batch.num.messages", "10000"),
+            ("message.max.bytes", "1000000"),
+        ],
         &kafka.producer,
         &[
             ("enable.idempotence", "true"),
@@ -191,4 +194,3 @@ pub(crate) fn config(kafka: &config::Kafka, producer_bytes: u64) -> ClientConfig
         ],
     )
 }
-

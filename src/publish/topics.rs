@@ -45,7 +45,8 @@ pub(crate) fn create(config: &ClientConfig, topic: &str, how: CreateTopics) -> R
     let mut admin_config = ClientConfig::new();
     for (name, value) in config.config_map() {
         // Properties of producers only would be complained about.
-        let shared = ["bootstrap.servers", "client.id", "security.", "ssl.", "sasl.", "socket.", "reconnect.", "broker."];
+        let shared =
+            ["bootstrap.servers", "client.id", "security.", "ssl.", "sasl.", "socket.", "reconnect.", "broker."];
         if shared.iter().any(|prefix| name.starts_with(prefix)) {
             admin_config.set(name, value);
         }

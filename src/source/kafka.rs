@@ -49,7 +49,11 @@ pub enum KafkaSourceError {
     #[error("failed to make the kafka consumer; check the names and values under `kafka.consumer`")]
     Client(#[source] KafkaError),
     #[error("failed to prepare the spool folder {}", path.display())]
-    Spool { path: PathBuf, #[source] source: std::io::Error },
+    Spool {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("failed to start a consumer thread")]
     Thread(#[source] std::io::Error),
 }
@@ -114,7 +118,12 @@ impl KafkaSource {
         let shared = Arc::new(Shared::new(pool, Arc::clone(&problem), reach));
         let config = client_config(
             &kafka.brokers,
-            &[("fetch.min.bytes", "1048576"), ("fetch.wait.max.ms", "100"), ("queued.max.messages.kbytes", "16384"), ("fetch.message.max.bytes", "1048576")],
+            &[
+                ("fetch.min.bytes", "1048576"),
+                ("fetch.wait.max.ms", "100"),
+                ("queued.max.messages.kbytes", "16384"),
+                ("fetch.message.max.bytes", "1048576"),
+            ],
             &kafka.consumer,
             &[
                 ("group.id", drain.group.as_str()),
@@ -127,7 +136,8 @@ impl KafkaSource {
                 ("statistics.interval.ms", "0"),
             ],
         );
-        let consumer = BaseConsumer::from_config_and_context(&config, Context::new(problem)).map_err(KafkaSourceError::Client)?;
+        let consumer =
+            BaseConsumer::from_config_and_context(&config, Context::new(problem)).map_err(KafkaSourceError::Client)?;
         let consumer = Arc::new(consumer);
         let mut source = KafkaSource { shared: Arc::clone(&shared), threads: Vec::new() };
         let discover = Discover::new(Arc::clone(&consumer), Arc::clone(&shared), topics, root.to_owned());

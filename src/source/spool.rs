@@ -132,7 +132,14 @@ pub struct Spool {
 impl Spool {
     pub fn new(pool: &Arc<SpoolPool>) -> Spool {
         pool.spools.fetch_add(1, Ordering::Relaxed);
-        Spool { pool: Arc::clone(pool), chunks: VecDeque::new(), buffer: Vec::new(), start: 0, messages: 0, value_bytes: 0 }
+        Spool {
+            pool: Arc::clone(pool),
+            chunks: VecDeque::new(),
+            buffer: Vec::new(),
+            start: 0,
+            messages: 0,
+            value_bytes: 0,
+        }
     }
 
     /// Messages at hand.
@@ -268,7 +275,10 @@ impl SpoolReader {
             self.buffer.truncate(start + read);
             part.at += read as u64;
             if read == 0 {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a spool file is shorter than what was written to it"));
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "a spool file is shorter than what was written to it",
+                ));
             }
         }
         Ok(true)

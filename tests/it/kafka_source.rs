@@ -45,9 +45,17 @@ impl Reading {
     fn with(brokers: &str, picker: TopicPicker, reach: Reach, group: &str, root: &str, spool: u64) -> Reading {
         let folder = tempfile::tempdir().unwrap();
         let spool_dir = folder.path().join("spool");
-        let source = KafkaSource::start(&config(brokers), &drain(group, spool), picker, spool_dir, root, reach).unwrap();
+        let source =
+            KafkaSource::start(&config(brokers), &drain(group, spool), picker, spool_dir, root, reach).unwrap();
         let watch = source.watch();
-        Reading { source, watch, assigned: BTreeMap::new(), at_hand: BTreeMap::new(), revoked: Vec::new(), _folder: folder }
+        Reading {
+            source,
+            watch,
+            assigned: BTreeMap::new(),
+            at_hand: BTreeMap::new(),
+            revoked: Vec::new(),
+            _folder: folder,
+        }
     }
 
     /// Takes events until `done`.
@@ -114,7 +122,10 @@ fn produce(brokers: &str, topic: &str, partition: i32, range: std::ops::Range<u6
     let producer = producer(brokers);
     for i in range {
         let value = value(i);
-        producer.send(BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(&value)).map_err(|(e, _)| e).unwrap();
+        producer
+            .send(BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(&value))
+            .map_err(|(e, _)| e)
+            .unwrap();
     }
     producer.flush(PATIENCE).unwrap();
 }

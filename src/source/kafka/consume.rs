@@ -165,7 +165,9 @@ impl Consume {
         }
         self.commit(Duration::ZERO);
         let deadline = Instant::now() + LAST_COMMIT;
-        while consumer.context().commits_answered.load(Ordering::Relaxed) < self.commits_sent && Instant::now() < deadline {
+        while consumer.context().commits_answered.load(Ordering::Relaxed) < self.commits_sent
+            && Instant::now() < deadline
+        {
             drop(consumer.poll(POLL));
         }
     }
@@ -206,12 +208,16 @@ impl Consume {
         tracing::warn!(topic = %id.topic, partition = id.partition, %error, "failed to write the spool; reading the partition again");
         self.shared.problem.set(format!("failed to write the spool of {}/{}: {error}", id.topic, id.partition));
         self.shared.ask_to_look_again();
-        self.shared.wait_for_stop(SPOOL_RETRY);
+        self.shared.wait_for_stop(SPOOL_RETRY, false);
     }
 
     fn failed(&self, error: &KafkaError) {
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange | RDKafkaErrorCode::LogTruncation) => {
+            Some(
+                RDKafkaErrorCode::AutoOffsetReset
+                | RDKafkaErrorCode::OffsetOutOfRange
+                | RDKafkaErrorCode::LogTruncation,
+            ) => {
                 tracing::warn!(%error, "a position is outside its partition; looking at all partitions again");
                 self.shared.ask_to_look_again();
             }
@@ -367,4 +373,3 @@ fn list<'a>(partitions: impl IntoIterator<Item = &'a Partition>) -> TopicPartiti
     }
     list
 }
-

@@ -46,7 +46,11 @@ pub(super) fn stored<'a>(message: &'a BorrowedMessage<'_>, offset: u64) -> Store
 fn content_type(value: &[u8]) -> ContentType {
     let mime = value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
     let protobuf = ["application/x-protobuf", "application/protobuf", "application/vnd.google.protobuf"];
-    if protobuf.iter().any(|p| mime.eq_ignore_ascii_case(p.as_bytes())) { ContentType::Protobuf } else { ContentType::Json }
+    if protobuf.iter().any(|p| mime.eq_ignore_ascii_case(p.as_bytes())) {
+        ContentType::Protobuf
+    } else {
+        ContentType::Json
+    }
 }
 
 fn number(value: &[u8]) -> Option<u64> {

@@ -38,21 +38,23 @@ pub(super) fn hint_metadata(root: &str) -> String {
 }
 
 impl Discover {
-    pub(super) fn new(consumer: Arc<BaseConsumer<Context>>, shared: Arc<Shared>, picker: TopicPicker, root: String) -> Self {
+    pub(super) fn new(
+        consumer: Arc<BaseConsumer<Context>>,
+        shared: Arc<Shared>,
+        picker: TopicPicker,
+        root: String,
+    ) -> Self {
         Discover { consumer, shared, picker, root, said_missing: Vec::new() }
     }
 
     pub(super) fn run(mut self) {
         loop {
-            let every = match self.look() {
-                Ok(true) => EVERY,
-                Ok(false) => EVERY_WHILE_MISSING,
-                Err(error) => {
-                    self.shared.problem.set(error.to_string());
-                    EVERY_WHILE_MISSING
-                }
-            };
-            if self.shared.wait_for_stop(every) {
+            let looked = self.look();
+            let every = if matches!(looked, Ok(true)) { EVERY } else { EVERY_WHILE_MISSING };
+            if let Err(error) = &looked {
+                self.shared.problem.set(error.to_string());
+            }
+            if self.shared.wait_for_stop(every, looked.is_ok()) {
                 return;
             }
         }
@@ -139,7 +141,8 @@ impl Discover {
 
     fn bounds(&self, id: &PartitionId, number: i32) -> Result<Bounds, KafkaError> {
         let (low, high) = self.consumer.fetch_watermarks(&id.topic, number, ANSWER_TIMEOUT)?;
-        let offset = |raw: i64| u64::try_from(raw).map_err(|_| KafkaError::MetadataFetch(RDKafkaErrorCode::InvalidArgument));
+        let offset =
+            |raw: i64| u64::try_from(raw).map_err(|_| KafkaError::MetadataFetch(RDKafkaErrorCode::InvalidArgument));
         // The safe interface gives no topic ids.
         Ok(Bounds { start: offset(low)?, end: offset(high)?, topic_id: String::new(), hint: None })
     }
@@ -158,7 +161,9 @@ impl Discover {
             }
         };
         let mine = hint_metadata(&self.root);
-        let of = |topic: &str, number: i32| new.iter().find(|(id, n)| *n == number && &*id.topic == topic).map(|(id, _)| id.clone());
+        let of = |topic: &str, number: i32| {
+            new.iter().find(|(id, n)| *n == number && &*id.topic == topic).map(|(id, _)| id.clone())
+        };
         committed
             .elements()
             .iter()

@@ -70,7 +70,12 @@ impl Chunk {
     /// Accounts for one more frame; `mark`: a place to begin reading.
     pub(super) fn add(&mut self, offset: u64, frame_bytes: u64, value_bytes: u64, mark: bool) {
         if mark {
-            self.marks.push(Mark { offset, position: self.bytes, messages: self.messages, value_bytes: self.value_bytes });
+            self.marks.push(Mark {
+                offset,
+                position: self.bytes,
+                messages: self.messages,
+                value_bytes: self.value_bytes,
+            });
         }
         self.next = offset + 1;
         self.bytes += frame_bytes;

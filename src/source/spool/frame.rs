@@ -133,7 +133,10 @@ pub(super) fn decode(mut frame: Bytes, source: &mut Option<Arc<str>>) -> io::Res
     if has(DAMAGED) {
         let next = frame.try_get_u64_le().map_err(|_| short())?;
         let first = seq.map_or_else(|| "?".to_owned(), |s| s.to_string());
-        damaged = Some(Damaged { next, why: format!("rows {first}..{next} could not be read from the log of their gateway") });
+        damaged = Some(Damaged {
+            next,
+            why: format!("rows {first}..{next} could not be read from the log of their gateway"),
+        });
     }
     Ok(Message {
         offset,

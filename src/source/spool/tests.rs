@@ -54,7 +54,10 @@ fn every_field_survives() {
     let first = reader.next().unwrap().unwrap();
     assert_eq!((first.offset, first.timestamp_ms, first.create_time), (7, -5, false));
     assert_eq!((first.key.as_deref(), first.value.as_deref()), (Some(&b"k"[..]), Some(&b"{}"[..])));
-    assert_eq!((first.content_type, first.source.as_deref(), first.seq), (ContentType::Protobuf, Some("log-3-0000000a"), Some(u64::MAX)));
+    assert_eq!(
+        (first.content_type, first.source.as_deref(), first.seq),
+        (ContentType::Protobuf, Some("log-3-0000000a"), Some(u64::MAX))
+    );
     assert_eq!(first.damaged.map(|d| d.next), Some(12));
     let second = reader.next().unwrap().unwrap();
     assert_eq!((second.key.as_deref(), second.value, second.source, second.seq), (Some(&b""[..]), None, None, None));
