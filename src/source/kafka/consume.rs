@@ -156,6 +156,11 @@ impl Consume {
                 Some(Err(error)) => self.failed(&error),
                 None => {}
             }
+            // Large messages fill the spool long before there are many of them.
+            if self.shared.pool.is_full() && !self.shared.paused.load(Ordering::Relaxed) {
+                self.tell();
+                self.pause_or_resume();
+            }
             if self.untold >= TELL_AFTER {
                 self.tell();
                 if self.tended_at.elapsed() >= TEND_EVERY {
