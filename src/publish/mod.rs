@@ -4,7 +4,7 @@
 //! only settles slots. Nothing is ever dropped here: a full queue holds the reader back, a refused message makes its lane start again from the cursor,
 //! a fatal error makes a new producer that sends everything from the cursors again, with the same `source` and `seq`, which is how the drain knows resends.
 //!
-//! A lane's partition is fixed by [`pins`] when the topic's partition count is first known; until then the lane just fills.
+//! A lane's partition is fixed when the topic's partition count is first known (`pins`); until then the lane just fills.
 
 pub mod message;
 

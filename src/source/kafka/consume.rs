@@ -156,6 +156,11 @@ impl Consume {
                 Some(Err(error)) => self.failed(&error),
                 None => {}
             }
+            // Large messages fill the spool long before there are many of them.
+            if self.shared.pool.is_full() && !self.shared.paused.load(Ordering::Relaxed) {
+                self.tell();
+                self.pause_or_resume();
+            }
             if self.untold >= TELL_AFTER {
                 self.tell();
                 if self.tended_at.elapsed() >= TEND_EVERY {
@@ -208,7 +213,7 @@ impl Consume {
         tracing::warn!(topic = %id.topic, partition = id.partition, %error, "failed to write the spool; reading the partition again");
         self.shared.problem.set(format!("failed to write the spool of {}/{}: {error}", id.topic, id.partition));
         self.shared.ask_to_look_again();
-        self.shared.wait_for_stop(SPOOL_RETRY);
+        self.shared.wait_for_stop(SPOOL_RETRY, false);
     }
 
     fn failed(&self, error: &KafkaError) {

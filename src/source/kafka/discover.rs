@@ -49,15 +49,12 @@ impl Discover {
 
     pub(super) fn run(mut self) {
         loop {
-            let every = match self.look() {
-                Ok(true) => EVERY,
-                Ok(false) => EVERY_WHILE_MISSING,
-                Err(error) => {
-                    self.shared.problem.set(error.to_string());
-                    EVERY_WHILE_MISSING
-                }
-            };
-            if self.shared.wait_for_stop(every) {
+            let looked = self.look();
+            let every = if matches!(looked, Ok(true)) { EVERY } else { EVERY_WHILE_MISSING };
+            if let Err(error) = &looked {
+                self.shared.problem.set(error.to_string());
+            }
+            if self.shared.wait_for_stop(every, looked.is_ok()) {
                 return;
             }
         }

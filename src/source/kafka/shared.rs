@@ -224,12 +224,11 @@ impl Shared {
         *lock(&self.stopped)
     }
 
-    /// Waits for the end, at most `timeout`; ends early if `look_again` is set. Returns whether the end has come.
-    pub fn wait_for_stop(&self, timeout: Duration) -> bool {
-        let (stopped, _) = self
-            .stop
-            .wait_timeout_while(lock(&self.stopped), timeout, |s| !*s && !self.look_again.load(Ordering::Acquire))
-            .unwrap_or_else(PoisonError::into_inner);
+    /// Waits for the end, at most `timeout`; with `unless_asked` not longer than until somebody asks to look again. Returns whether the end has come.
+    pub fn wait_for_stop(&self, timeout: Duration, unless_asked: bool) -> bool {
+        let waits = |stopped: &mut bool| !*stopped && !(unless_asked && self.look_again.load(Ordering::Acquire));
+        let (stopped, _) =
+            self.stop.wait_timeout_while(lock(&self.stopped), timeout, waits).unwrap_or_else(PoisonError::into_inner);
         *stopped
     }
 

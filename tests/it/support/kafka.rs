@@ -67,6 +67,8 @@ impl Broker {
              transaction.state.log.min.isr=1\n\
              transaction.state.log.num.partitions=4\n\
              group.initial.rebalance.delay.ms=0\n\
+             broker.heartbeat.interval.ms=500\n\
+             broker.session.timeout.ms=2000\n\
              num.network.threads=2\n\
              num.io.threads=2\n",
             folder.path().join("data").display(),
@@ -155,7 +157,7 @@ fn remove_dead_folders() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let pid = name.strip_prefix("kafka-").and_then(|rest| rest.split_once('-')).map(|(pid, _)| pid.to_owned());
         if pid.is_some_and(|pid| !std::path::Path::new("/proc").join(pid).exists()) {
-            let _ = fs::remove_dir_all(entry.path());
+            drop(fs::remove_dir_all(entry.path()));
         }
     }
 }
