@@ -16,7 +16,7 @@ use crate::admin::{Admin, Answers, BindError, Status};
 use crate::config::{Config, StoreTo};
 use crate::drain::store::{Store, StoreError};
 use crate::drain::{self, Drain};
-use crate::gateway::{Gateway, Parts, StartError};
+use crate::gateway::{Gateway, Parts, StartError, workers_for};
 use crate::handoff;
 use crate::ledger::{Ledger, LedgerError};
 use crate::log::{LogError, Logs, Options, ReaderKind};
@@ -105,7 +105,7 @@ impl App {
             _ => None,
         };
         let meters = Meters::new();
-        let (sender, receiver) = handoff::queue(HANDOFF_COUNT_MAX, config.memory.queue_bytes as usize);
+        let (sender, receiver) = handoff::queue(HANDOFF_COUNT_MAX, config.memory.queue_bytes);
         let recorder = Arc::new(recorder(&config)?);
         let recorders =
             Recorders::start(config.recorders, receiver, recorder, logs.clone()).map_err(AppError::Thread)?;
@@ -115,7 +115,7 @@ impl App {
                 offer: Arc::new(sender.clone()),
                 meters: meters.clone(),
                 capture_bytes: config.memory.capture_bytes,
-                workers: data_workers(),
+                workers: workers_for(std::thread::available_parallelism().map_or(1, usize::from)),
             };
             let routes = config.routes.iter().cloned().map(Arc::new).collect();
             Some(Gateway::start(config.listen.clone(), routes, parts).map_err(AppError::Gateway)?)
@@ -167,16 +167,11 @@ fn make_data_dir(path: &Path) -> Result<(), AppError> {
         .map_err(|source| AppError::DataDir { path: path.to_path_buf(), source })
 }
 
-/// One core is left to the recorders, the publisher and the drain.
-fn data_workers() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
-}
-
 fn open_store(config: &Config, control: &tokio::runtime::Handle) -> Result<Option<Arc<dyn Store>>, AppError> {
     if !config.roles.drain {
         return Ok(None);
     }
-    drain::store::open(&config.store, control.clone()).map(Some).map_err(AppError::Store)
+    drain::store::open(&config.store, control).map(Some).map_err(AppError::Store)
 }
 
 fn open_logs(config: &Config) -> Result<Logs, AppError> {
@@ -203,7 +198,8 @@ fn start_drain(config: &Config, logs: &Logs, store: Option<Arc<dyn Store>>) -> R
     let source: Box<dyn Source> = match &config.kafka {
         Some(kafka) => {
             let spool = config.data_dir.join("spool");
-            let topics = topics(config, logs.clone());
+            let logs = logs.clone();
+            let topics = topics(config, move || logs.lanes().iter().map(|lane| lane.topic().to_string()).collect());
             Box::new(
                 KafkaSource::start(kafka, &config.drain, topics, spool, &store.address(), Reach::Follow)
                     .map_err(AppError::Source)?,
@@ -226,7 +222,7 @@ fn drain_config(config: &Config) -> drain::DrainConfig {
 }
 
 /// The topics to drain now: the named ones, and for `{model}` those of this process's routes and logs.
-fn topics(config: &Config, logs: Logs) -> TopicPicker {
+fn topics(config: &Config, logged: impl Fn() -> Vec<String> + Send + Sync + 'static) -> TopicPicker {
     let named: Vec<String> = config.drain.topics.iter().filter(|t| !t.contains("{model}")).cloned().collect();
     let own: Vec<String> = config.drain.topics.iter().filter(|t| t.contains("{model}")).cloned().collect();
     let template = config.kafka.as_ref().map_or("{model}".to_string(), |kafka| kafka.topic.clone());
@@ -235,7 +231,7 @@ fn topics(config: &Config, logs: Logs) -> TopicPicker {
         let mut topics = named.clone();
         if !own.is_empty() {
             topics.extend(routes.iter().map(|model| template.replace("{model}", model)));
-            topics.extend(logs.lanes().iter().map(|lane| lane.topic().to_string()));
+            topics.extend(logged());
         }
         topics.sort();
         topics.dedup();
@@ -252,5 +248,7 @@ fn recorder(config: &Config) -> Result<Recorder, AppError> {
     } else {
         Vec::new()
     };
-    Ok(Recorder::new(config.models_max, template, cut, key))
+    // A topic that nobody makes would hold its rows back for ever: then the route's topic takes them.
+    let free_topics = config.kafka.as_ref().is_none_or(|kafka| kafka.create_topics.is_some());
+    Ok(Recorder::new(config.models_max, template, cut, key).topics_from_clients(free_topics))
 }

@@ -9,7 +9,7 @@ use crate::admin::status::Partition;
 use crate::config::{Config, Kafka};
 use crate::drain::store::Store;
 use crate::drain::{Drain, DrainNowError};
-use crate::log::Logs;
+use crate::log;
 use crate::source::kafka::{KafkaSource, Reach, TopicPicker};
 use crate::source::lane::Lanes;
 
@@ -93,7 +93,9 @@ fn from_kafka(config: &Config, kafka: &Kafka, store: Arc<dyn Store>) -> Result<S
 
 /// The topics that are named, and those of the routes and of the logs on this folder.
 fn picker(config: &Config) -> TopicPicker {
-    topics(config, logged_topics(&config.data_dir))
+    let logged = log::inspect(&config.data_dir).unwrap_or_default();
+    let logged: Vec<String> = logged.into_iter().map(|topic| topic.topic).collect();
+    topics(config, move || logged.clone())
 }
 
 fn end(drain: Drain, done: Result<(), DrainNowError>) -> Result<Status, OnceError> {

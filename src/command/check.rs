@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use serde::Serialize;
 
+use super::log::words;
 use super::{Context, Failure, chain, print_json, say};
 use crate::config::{Config, Kafka};
 use crate::drain::store;
@@ -140,7 +141,7 @@ fn store_line(config: &Config) -> Line {
         .build()
         .map_err(|error| error.to_string())
         .and_then(|runtime| {
-            let store = store::open(&config.store, runtime.handle().clone()).map_err(|e| chain(&e))?;
+            let store = store::open(&config.store, runtime.handle()).map_err(|e| chain(&e))?;
             store.self_test().map_err(|e| chain(&e))?;
             Ok(store.address())
         });
@@ -152,8 +153,8 @@ fn store_line(config: &Config) -> Line {
 
 fn log_line(config: &Config) -> Line {
     match log::verify(&config.data_dir) {
-        Ok(report) if report.ok => good("log", format!("{} is sound", config.data_dir.display())),
-        Ok(report) => bad("log", report.text(), "weir starts all the same and quarantines what is damaged"),
+        Ok(report) if report.ok() => good("log", format!("{}  {}", config.data_dir.display(), words(&report))),
+        Ok(report) => bad("log", words(&report), "weir starts all the same and delivers each damaged range as one row"),
         Err(error) => bad("log", chain(&error), "see the message"),
     }
 }

@@ -16,25 +16,27 @@ pub fn run(context: &Context, what: What) -> Result<(), Failure> {
     let data_dir = context.config_or_defaults()?.data_dir;
     match what {
         What::Ls => {
-            let lanes = log::inspect(&data_dir).map_err(|error| Failure::Failed(chain(&error)))?;
+            let topics = log::inspect(&data_dir).map_err(|error| Failure::Failed(chain(&error)))?;
             if context.json {
-                return print_json(&lanes);
+                return print_json(&topics);
             }
-            if lanes.is_empty() {
+            if topics.is_empty() {
                 eprintln!("no log under {}", data_dir.display());
             }
-            for lane in &lanes {
-                say(&format!(
-                    "{}/{}  segments {}  {}  rows {}..{}  cursor {}  backlog {}",
-                    lane.topic,
-                    lane.lane,
-                    lane.segments.len(),
-                    bytes(lane.bytes),
-                    lane.first,
-                    lane.next,
-                    lane.cursor,
-                    count(lane.next.saturating_sub(lane.cursor)),
-                ))?;
+            for topic in &topics {
+                say(&format!("{}  log {}  read by the {}", topic.topic, topic.log, topic.reader))?;
+                for lane in &topic.lanes {
+                    say(&format!(
+                        "  lane {}  segments {}  {}  rows {}..{}  cursor {}  backlog {}",
+                        lane.lane,
+                        lane.segments.len(),
+                        bytes(lane.bytes),
+                        lane.first_seq,
+                        lane.next_seq,
+                        lane.cursor,
+                        count(lane.next_seq.saturating_sub(lane.cursor)),
+                    ))?;
+                }
             }
             Ok(())
         }
@@ -43,9 +45,36 @@ pub fn run(context: &Context, what: What) -> Result<(), Failure> {
             if context.json {
                 print_json(&report)?;
             } else {
-                say(&report.text())?;
+                say(&words(&report))?;
             }
-            if report.ok { Ok(()) } else { Err(Failure::Said) }
+            if report.ok() { Ok(()) } else { Err(Failure::Said) }
         }
     }
+}
+
+/// What `weir log verify` and `weir check` say of a log.
+pub(super) fn words(report: &log::VerifyReport) -> String {
+    let mut words = format!(
+        "{} topics, {} segments, {}: {} calls, {} rows",
+        report.topics,
+        report.segments,
+        bytes(report.bytes),
+        count(report.entries),
+        count(report.rows)
+    );
+    if report.unfinished_bytes > 0 {
+        words.push_str(&format!("; {} at the end are not finished yet", bytes(report.unfinished_bytes)));
+    }
+    for damage in &report.damage {
+        words.push_str(&format!(
+            "\n  {}/{} rows {}..{} cannot be read: {} ({})",
+            damage.topic,
+            damage.lane,
+            damage.seq,
+            damage.next,
+            damage.why,
+            damage.path.display()
+        ));
+    }
+    words
 }

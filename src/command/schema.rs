@@ -37,7 +37,7 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let config = context.config_or_defaults()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let failed = |error: store::StoreError| Failure::Failed(chain(&error));
-    let store = store::open(&config.store, runtime.handle().clone()).map_err(failed)?;
+    let store = store::open(&config.store, runtime.handle()).map_err(failed)?;
     let tables = store::tables(store.as_ref()).map_err(failed)?;
     let table = match (args.table, tables.as_slice()) {
         (Some(table), _) => table,

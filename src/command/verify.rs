@@ -1,7 +1,7 @@
 //! `weir verify`: the proof, from the files alone.
 
 use super::{Context, Failure, chain, print_json, say};
-use crate::config::Config;
+use crate::config::{Config, S3, StoreTo};
 use crate::drain::store;
 use crate::drain::verify::verify;
 
@@ -24,13 +24,21 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
         _ => context.config_or_defaults()?,
     };
     let store = open(&config, args.root.as_deref(), runtime.handle())?;
-    let report = verify(store.as_ref(), args.deep).map_err(|error| Failure::Failed(chain(&error)))?;
+    let report = verify(store.as_ref(), args.deep);
     if context.json {
         print_json(&report)?;
     } else {
-        say(&report.text())?;
+        say(&report.to_string())?;
     }
     if report.ok { Ok(()) } else { Err(Failure::Said) }
+}
+
+/// The configured S3, if there is one.
+fn s3_of(config: &Config) -> Option<&S3> {
+    match &config.store.to {
+        StoreTo::S3(s3) => Some(s3),
+        StoreTo::Folder(_) => None,
+    }
 }
 
 fn open(
@@ -39,8 +47,8 @@ fn open(
     runtime: &tokio::runtime::Handle,
 ) -> Result<std::sync::Arc<dyn store::Store>, Failure> {
     let opened = match root {
-        Some(root) => store::open_address(root, &config.store, runtime.clone()),
-        None => store::open(&config.store, runtime.clone()),
+        Some(root) => store::open_address(root, s3_of(config), runtime),
+        None => store::open(&config.store, runtime),
     };
     opened.map_err(|error| Failure::Failed(chain(&error)))
 }

@@ -75,6 +75,17 @@ pub enum PartitionState {
     Refused,
 }
 
+impl PartitionState {
+    pub fn word(self) -> &'static str {
+        match self {
+            PartitionState::Opening => "opening",
+            PartitionState::Collecting => "collecting",
+            PartitionState::Storing => "storing",
+            PartitionState::Refused => "refused",
+        }
+    }
+}
+
 /// The newest file that this process created or adopted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LastFile {

@@ -17,6 +17,13 @@ pub struct Problem {
     pub since: SystemTime,
 }
 
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let seconds = self.since.elapsed().unwrap_or_default().as_secs();
+        write!(f, "{} (for {seconds} s)", self.message)
+    }
+}
+
 /// A place for the present problem: it keeps the time at which the trouble began while its wording changes.
 #[derive(Debug, Default)]
 pub(crate) struct ProblemSlot(Mutex<Option<Problem>>);

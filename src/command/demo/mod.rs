@@ -118,7 +118,7 @@ fn tell(context: &Context, outcome: &Outcome, glob: &str) -> Result<(), Failure>
             count(outcome.traffic.rows),
         ))?;
         say(&outcome.status.text())?;
-        say(&outcome.verify.text())?;
+        say(&outcome.verify.to_string())?;
         for complaint in &outcome.complaints {
             say(&format!("!! {complaint}"))?;
         }
@@ -146,7 +146,7 @@ fn complaints(counts: &traffic::Counts, status: &Status, report: &Report) -> Vec
     if !report.ok {
         complaints.push("weir verify found a gap, an overlap or a duplicate".to_string());
     }
-    let in_files: u64 = report.rows();
+    let in_files: u64 = report.tables.values().map(|table| table.rows).sum();
     if in_files != rows.appended {
         complaints.push(format!("{} rows were logged, the files hold {in_files}", rows.appended));
     }
@@ -155,8 +155,8 @@ fn complaints(counts: &traffic::Counts, status: &Status, report: &Report) -> Vec
 
 fn prove(config: &Config) -> Result<Report, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let store = store::open(&config.store, runtime.handle().clone()).map_err(|e| Failure::Failed(chain(&e)))?;
-    verify(store.as_ref(), true).map_err(|e| Failure::Failed(chain(&e)))
+    let store = store::open(&config.store, runtime.handle()).map_err(|e| Failure::Failed(chain(&e)))?;
+    Ok(verify(store.as_ref(), true))
 }
 
 /// Makes the folder, or empties it if it carries the mark.
