@@ -153,7 +153,7 @@ impl<'t> Cursor<'t> {
     #[inline]
     fn key<V: Visitor>(&mut self, visitor: &mut V, scratch: &mut String) -> Result<(), Refused> {
         let expected = visitor.expected_key();
-        if !expected.is_empty() && self.bytes[self.at..].starts_with(expected) {
+        if !expected.is_empty() && begins_with(&self.bytes[self.at..], expected) {
             self.at += expected.len();
             visitor.take_expected();
         } else {
@@ -239,6 +239,17 @@ impl<'t> Cursor<'t> {
         }
         Ok(code)
     }
+}
+
+/// `starts_with` without a call: keys are short, and libc's compare was a tenth of the walk.
+#[inline]
+fn begins_with(bytes: &[u8], expected: &[u8]) -> bool {
+    let Some(bytes) = bytes.get(..expected.len()) else { return false };
+    let (eights, rest) = bytes.as_chunks::<8>();
+    let (expected_eights, expected_rest) = expected.as_chunks::<8>();
+    let word = |eight: &[u8; 8]| u64::from_le_bytes(*eight);
+    eights.iter().zip(expected_eights).all(|(a, b)| word(a) == word(b))
+        && rest.iter().zip(expected_rest).all(|(a, b)| a == b)
 }
 
 /// The first quote, backslash or control byte at or after `at`, else the length. Eight bytes a step.

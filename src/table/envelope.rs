@@ -90,11 +90,6 @@ pub(super) enum Needed {
     Optional,
 }
 
-/// Whether a record's top-level key is one of the fixed fields.
-pub(super) fn is_record_field(key: &str) -> bool {
-    RECORD.iter().any(|(name, _)| *name == key)
-}
-
 /// All fixed column names.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     RECORD.into_iter().map(|(name, _)| name).chain(SYSTEM.into_iter().map(|(name, _, _)| name))

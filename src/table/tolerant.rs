@@ -56,19 +56,18 @@ fn tell<V: Visitor>(jiter: &mut Jiter<'_>, visitor: &mut V) -> Result<(), Why> {
             }
             Peek::True | Peek::False => visitor.boolean(jiter.known_bool(peek)?),
             Peek::String => visitor.string(jiter.known_str()?),
-            Peek::Array => match jiter.known_array()? {
-                first => {
-                    visitor.begin_array();
-                    match first {
-                        Some(first) => {
-                            open.push(Open::Array);
-                            peek = first;
-                            ended = false;
-                        }
-                        None => visitor.end_array(),
+            Peek::Array => {
+                let first = jiter.known_array()?;
+                visitor.begin_array();
+                match first {
+                    Some(first) => {
+                        open.push(Open::Array);
+                        peek = first;
+                        ended = false;
                     }
+                    None => visitor.end_array(),
                 }
-            },
+            }
             Peek::Object => {
                 let more = key(jiter.known_object()?, visitor, true);
                 if more {

@@ -67,9 +67,27 @@ enum Output<W: Write + Send> {
         rows: usize,
         bytes: usize,
     },
-    Writing(Box<ArrowWriter<W>>),
+    Writing(Box<ArrowWriter<Counted<W>>>),
     /// An error took it.
     Gone,
+}
+
+/// The finished file's size is known to nobody else: the Parquet writer is gone when its footer is written.
+struct Counted<W> {
+    out: W,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
 }
 
 impl<W: Write + Send> FileWriter<W> {
@@ -163,9 +181,7 @@ impl<W: Write + Send> FileWriter<W> {
         }
         let topic = self.topic;
         let parquet = |source| TableError::Parquet { topic: topic.clone(), source };
-        writer.finish().map_err(parquet)?;
-        let bytes = writer.bytes_written() as u64;
-        let mut out = writer.into_inner().map_err(parquet)?;
+        let Counted { mut out, bytes } = writer.into_inner().map_err(parquet)?;
         out.flush().map_err(|error| parquet(ParquetError::External(Box::new(error))))?;
         Ok(Written { rows: self.rows, quarantined: self.quarantined, bytes, out })
     }
@@ -199,8 +215,9 @@ impl<W: Write + Send> FileWriter<W> {
             Output::Gone => return Err(self.parquet(ParquetError::General("the file failed before".to_owned()))),
         };
         let properties = properties::for_sample(&batches, &self.settings).map_err(|source| self.parquet(source))?;
-        let mut writer = ArrowWriter::try_new(out, self.builder.arrow().clone(), Some(properties))
-            .map_err(|source| self.parquet(source))?;
+        let mut writer =
+            ArrowWriter::try_new(Counted { out, bytes: 0 }, self.builder.arrow().clone(), Some(properties))
+                .map_err(|source| self.parquet(source))?;
         for batch in batches {
             writer.write(&batch).map_err(|source| self.parquet(source))?;
         }
