@@ -9,6 +9,7 @@ use super::{Context, Failure, chain, print_json, say};
 use crate::config::{Config, StoreTo};
 use crate::drain::names::{parse_schema_key, schemas_prefix};
 use crate::drain::store::{self, Store};
+use crate::drain::verify::tables;
 use crate::table::Schema;
 
 #[derive(clap::Args)]
@@ -38,7 +39,7 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let failed = |error: store::StoreError| Failure::Failed(chain(&error));
     let store = store::open(&config.store, runtime.handle()).map_err(failed)?;
-    let tables = store::tables(store.as_ref()).map_err(failed)?;
+    let tables = tables(store.as_ref()).map_err(failed)?;
     let table = match (args.table, tables.as_slice()) {
         (Some(table), _) => table,
         (None, [only]) => only.clone(),

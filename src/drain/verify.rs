@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::drain::names::parse_key;
+use crate::drain::names::{origins_prefix, parse_key};
 use crate::drain::store::{Store, StoreError};
 
 /// What `weir verify --json` prints.
@@ -105,6 +105,17 @@ pub fn verify(store: &dyn Store, deep: bool) -> Report {
     }
     report.ok = report.problems.is_empty() && report.tables.values().all(TableReport::is_ok);
     report
+}
+
+/// The tables below the store's root: the folders with an origin document.
+pub fn tables(store: &dyn Store) -> Result<Vec<String>, StoreError> {
+    let mut tables = Vec::new();
+    for folder in store.folders("")? {
+        if !store.list(&origins_prefix(&folder), None)?.is_empty() {
+            tables.push(folder);
+        }
+    }
+    Ok(tables)
 }
 
 /// `None`: the folder is no table, and holds nothing that could be of one.
