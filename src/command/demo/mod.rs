@@ -82,8 +82,8 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
         let rate = traffic.counts().sent as f64 / begun.elapsed().as_secs_f64();
         eprintln!("{:>5.1}s  {rate:.0} req/s  {}", begun.elapsed().as_secs_f64(), status_line(&app.status()));
     }
-    traffic.stop();
     let took = begun.elapsed();
+    traffic.stop();
     let counts = traffic.counts();
     drop(traffic);
     if let Err(message) = app.drain_now(DRAIN_WAIT) {
