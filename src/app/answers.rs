@@ -13,6 +13,7 @@ use crate::handoff::Sender;
 use crate::ledger::{self, Ledger};
 use crate::log::Logs;
 use crate::publish::Publisher;
+use crate::source::kafka::KafkaWatch;
 use crate::telemetry::{Meters, Snapshot};
 
 /// Every stage of one process.
@@ -28,12 +29,15 @@ pub struct Stages {
     drain: Mutex<Option<Drain>>,
     /// What the drain says of itself, also after it has stopped.
     drained: Option<Watch>,
+    /// What the drain reads, if that is Kafka.
+    kafka: Option<KafkaWatch>,
     stopping: AtomicBool,
     /// The totals as they stood before the log was closed.
     last: Mutex<Option<Status>>,
 }
 
 impl Stages {
+    #[expect(clippy::too_many_arguments, reason = "one place that takes every stage")]
     pub fn new(
         ledger: Ledger,
         logs: Logs,
@@ -42,6 +46,7 @@ impl Stages {
         gateway: Option<Gateway>,
         publisher: Option<Publisher>,
         drain: Option<Drain>,
+        kafka: Option<KafkaWatch>,
     ) -> Arc<Stages> {
         let stages = Arc::new(Stages {
             started: Instant::now(),
@@ -53,6 +58,7 @@ impl Stages {
             publisher: Mutex::new(publisher),
             drained: drain.as_ref().map(Drain::watch),
             drain: Mutex::new(drain),
+            kafka,
             stopping: AtomicBool::new(false),
             last: Mutex::new(None),
         });
@@ -153,6 +159,10 @@ impl Stages {
         if let Some(problem) = lock(&self.publisher).as_ref().and_then(|publisher| publisher.status().problem) {
             trouble.push(format!("kafka: {problem}"));
         }
+        if let Some(status) = self.kafka.as_ref().map(KafkaWatch::status) {
+            trouble.extend(status.problem.map(|problem| format!("kafka consumer: {problem}")));
+            trouble.extend(status.missing.iter().map(|topic| format!("topic {topic} does not exist yet")));
+        }
         for lane in lanes {
             if let Some(error) = &lane.error {
                 trouble.push(format!("publish {}/{}: {error}", lane.topic, lane.lane));
@@ -227,6 +237,9 @@ impl Answers for Stages {
                 return Err(format!("Kafka did not take the backlog within {}", seconds(wait.as_secs_f64())));
             }
             std::thread::sleep(Duration::from_millis(20));
+        }
+        if let Some(kafka) = &self.kafka {
+            kafka.catch_up(wait.saturating_sub(begun.elapsed())).map_err(|error| error.to_string())?;
         }
         match &self.drained {
             Some(drained) => drained.drain_now(wait.saturating_sub(begun.elapsed())).map_err(|error| error.to_string()),

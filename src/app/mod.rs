@@ -23,7 +23,7 @@ use crate::log::{LogError, Logs, Options, ReaderKind};
 use crate::publish::{PublishError, Publisher};
 use crate::record::Recorder;
 use crate::source::Source;
-use crate::source::kafka::{KafkaSource, KafkaSourceError, Reach, TopicPicker};
+use crate::source::kafka::{KafkaSource, KafkaSourceError, KafkaWatch, Reach, TopicPicker};
 use crate::source::lane::Lanes;
 use crate::telemetry::Meters;
 
@@ -93,7 +93,7 @@ impl App {
         let store = open_store(&config, control.handle())?;
         let logs = open_logs(&config)?;
         let ledger = Ledger::open(&config.data_dir.join("ledger"), logs.totals().calls).map_err(AppError::Ledger)?;
-        let drain = start_drain(&config, &logs, store)?;
+        let (drain, kafka) = start_drain(&config, &logs, store)?;
         let publisher = match &config.kafka {
             Some(kafka) if config.roles.gateway => {
                 let producer_bytes = config.memory.producer_bytes;
@@ -122,7 +122,7 @@ impl App {
         } else {
             None
         };
-        let stages = Stages::new(ledger, logs, meters, sender, gateway, publisher, drain);
+        let stages = Stages::new(ledger, logs, meters, sender, gateway, publisher, drain, kafka);
         let admin = Admin::start(control.handle(), config.admin.address, stages.clone()).map_err(AppError::Admin)?;
         let run_file = RunFile::write(&config.data_dir, admin.address(), stages.address())
             .map_err(|source| AppError::DataDir { path: config.data_dir.clone(), source })?;
@@ -193,21 +193,25 @@ fn store_root(to: &StoreTo) -> String {
     }
 }
 
-fn start_drain(config: &Config, logs: &Logs, store: Option<Arc<dyn Store>>) -> Result<Option<Drain>, AppError> {
-    let Some(store) = store else { return Ok(None) };
+type Drained = (Option<Drain>, Option<KafkaWatch>);
+
+fn start_drain(config: &Config, logs: &Logs, store: Option<Arc<dyn Store>>) -> Result<Drained, AppError> {
+    let Some(store) = store else { return Ok((None, None)) };
+    let mut watch = None;
     let source: Box<dyn Source> = match &config.kafka {
         Some(kafka) => {
             let spool = config.data_dir.join("spool");
             let logs = logs.clone();
             let topics = topics(config, move || logs.lanes().iter().map(|lane| lane.topic().to_string()).collect());
-            Box::new(
-                KafkaSource::start(kafka, &config.drain, topics, spool, &store.address(), Reach::Follow)
-                    .map_err(AppError::Source)?,
-            )
+            let source = KafkaSource::start(kafka, &config.drain, topics, spool, &store.address(), Reach::Follow)
+                .map_err(AppError::Source)?;
+            watch = Some(source.watch());
+            Box::new(source)
         }
         None => Box::new(Lanes::new(logs.clone())),
     };
-    Drain::start(drain_config(config), store, source).map(Some).map_err(AppError::Drain)
+    let drain = Drain::start(drain_config(config), store, source).map_err(AppError::Drain)?;
+    Ok((Some(drain), watch))
 }
 
 fn drain_config(config: &Config) -> drain::DrainConfig {

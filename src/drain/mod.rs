@@ -172,6 +172,10 @@ impl Drain {
     /// Seals and stores what is at hand, and ends. What is not stored by then stays where it is.
     pub fn stop(mut self, deadline: Duration) -> StoppedReport {
         let until = Instant::now() + deadline;
+        // Also what a partition holds that is still looking for its newest file. What fails here is told by the report.
+        if let Err(error) = self.watch.drain_now(deadline) {
+            tracing::debug!(%error, "not everything was stored before the stop");
+        }
         let shared = self.watch.shared.clone();
         let mut inner = shared.lock();
         inner.stop_by = Some(until);

@@ -17,7 +17,7 @@ mod topics;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::BaseConsumer;
@@ -32,6 +32,9 @@ use consume::{Consume, Context};
 use discover::Discover;
 use shared::Shared;
 pub use topics::{BadPattern, TopicPicker};
+
+/// How often [`KafkaWatch::catch_up`] looks.
+const CATCH_UP_LOOK: Duration = Duration::from_millis(10);
 
 /// How far the source reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +59,27 @@ pub enum KafkaSourceError {
     },
     #[error("failed to start a consumer thread")]
     Thread(#[source] std::io::Error),
+}
+
+/// Not everything that stood in the topics came in time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatchUpError {
+    pub seconds: u64,
+    /// Empty: not even the ends of the partitions were to be had.
+    pub behind: Vec<PartitionId>,
+    pub problem: Option<String>,
+}
+
+impl std::error::Error for CatchUpError {}
+
+impl std::fmt::Display for CatchUpError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "kafka did not give everything in {} s", self.seconds)?;
+        for (i, id) in self.behind.iter().enumerate() {
+            write!(f, "{}{}/{}", if i == 0 { ": behind in " } else { ", " }, id.topic, id.partition)?;
+        }
+        self.problem.as_ref().map_or(Ok(()), |problem| write!(f, " ({problem})"))
+    }
 }
 
 /// Reads Kafka for the drain. Dropping it ends its threads and removes its spool.
@@ -168,6 +192,26 @@ impl KafkaWatch {
     /// keeps it `false`; the status names it.
     pub fn at_end(&self) -> bool {
         self.shared.at_end()
+    }
+
+    /// Waits until everything that stands in the topics now is at hand or committed.
+    ///
+    /// # Errors
+    /// After `wait`, with the partitions that are behind.
+    pub fn catch_up(&self, wait: Duration) -> Result<(), CatchUpError> {
+        let begun = Instant::now();
+        let number = self.shared.ask_for_marks();
+        loop {
+            let behind = self.shared.behind(number);
+            if behind.as_ref().is_some_and(Vec::is_empty) {
+                return Ok(());
+            }
+            if begun.elapsed() >= wait {
+                let problem = self.shared.status().problem.map(|problem| problem.to_string());
+                return Err(CatchUpError { seconds: wait.as_secs(), behind: behind.unwrap_or_default(), problem });
+            }
+            thread::sleep(CATCH_UP_LOOK);
+        }
     }
 
     /// Whether reading waits for room in the spool: the drain should seal its largest partition.

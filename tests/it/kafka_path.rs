@@ -325,7 +325,7 @@ fn a_message_that_the_topic_refuses_holds_its_lane_and_no_other_topic() {
     until(&publisher, "the other topic", |s| {
         s.lanes.iter().filter(|l| l.topic == wide).all(|l| l.cursor == l.synced && l.synced > 0)
     });
-    assert_eq!(gateway.logs.totals().delivered, 1_000);
+    gateway.until_delivered(&publisher, 1_000);
     let wider = AlterConfig::new(ResourceSpecifier::Topic(&narrow)).set("max.message.bytes", "1000000");
     block_on(admin(&brokers).alter_configs(&[wider], &AdminOptions::new())).unwrap();
     gateway.until_delivered(&publisher, 1_008);

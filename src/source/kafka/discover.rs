@@ -62,6 +62,7 @@ impl Discover {
 
     /// One look; `Ok(true)`: nothing that was asked for is missing.
     fn look(&mut self) -> Result<bool, KafkaError> {
+        let marks_due = self.shared.marks_due();
         let wanted = self.picker.current();
         let found = self.topics(&wanted)?;
         let missing: Vec<String> = wanted.names.iter().filter(|n| !found.contains_key(*n)).cloned().collect();
@@ -86,6 +87,10 @@ impl Discover {
         let all_announced = self.announce(&new)?;
         if self.shared.look_again.swap(false, Ordering::AcqRel) {
             self.look_at_known_partitions()?;
+        }
+        if let Some(number) = marks_due.filter(|_| all_announced) {
+            self.set_marks()?;
+            self.shared.marks_are_set(number);
         }
         let complete = missing.is_empty() && all_announced && wanted.bad.is_empty();
         match wanted.bad.first() {
@@ -173,6 +178,15 @@ impl Discover {
                 _ => None,
             })
             .collect()
+    }
+
+    /// Notes where every partition ends now.
+    fn set_marks(&self) -> Result<(), KafkaError> {
+        for partition in self.shared.partitions() {
+            let bounds = self.bounds(&partition.id, partition.number)?;
+            lock(&partition.inner).mark = bounds.end;
+        }
+        Ok(())
     }
 
     /// After an offset was out of range or a spool failed: partitions whose position is outside their bounds are announced anew, so that the drain

@@ -26,6 +26,9 @@ pub(super) struct Shared {
     complete: AtomicBool,
     missing: Mutex<Vec<String>>,
     pub look_again: AtomicBool,
+    /// How often somebody asked for marks, and the last of those asks that the discover thread has answered.
+    marks_asked: AtomicU64,
+    marks_set: AtomicU64,
     pub paused: AtomicBool,
     pub repeated: AtomicU64,
 }
@@ -52,6 +55,8 @@ pub(super) struct Inner {
     pub next: u64,
     /// Where reading ends ([`Reach::ToEnd`]).
     pub limit: Option<u64>,
+    /// Where the partition ended when somebody last asked ([`Shared::ask_for_marks`]).
+    pub mark: u64,
     /// An offset to commit as a hint.
     pub commit: Option<u64>,
     /// What is at hand is gone: to be announced anew.
@@ -122,6 +127,8 @@ impl Shared {
             complete: AtomicBool::new(false),
             missing: Mutex::default(),
             look_again: AtomicBool::new(false),
+            marks_asked: AtomicU64::new(0),
+            marks_set: AtomicU64::new(0),
             paused: AtomicBool::new(false),
             repeated: AtomicU64::new(0),
         }
@@ -154,6 +161,7 @@ impl Shared {
             spool: Spool::new(&self.pool),
             next: 0,
             limit,
+            mark: 0,
             commit: None,
             lost: false,
             noted: false,
@@ -226,7 +234,8 @@ impl Shared {
 
     /// Waits for the end, at most `timeout`; with `unless_asked` not longer than until somebody asks to look again. Returns whether the end has come.
     pub fn wait_for_stop(&self, timeout: Duration, unless_asked: bool) -> bool {
-        let waits = |stopped: &mut bool| !*stopped && !(unless_asked && self.look_again.load(Ordering::Acquire));
+        let asked = || self.look_again.load(Ordering::Acquire) || self.marks_due().is_some();
+        let waits = |stopped: &mut bool| !*stopped && !(unless_asked && asked());
         let (stopped, _) =
             self.stop.wait_timeout_while(lock(&self.stopped), timeout, waits).unwrap_or_else(PoisonError::into_inner);
         *stopped
@@ -238,6 +247,38 @@ impl Shared {
         self.look_again.store(true, Ordering::Release);
         drop(guard);
         self.stop.notify_all();
+    }
+
+    /// Has the discover thread note where every partition ends now; returns the number of this ask.
+    pub fn ask_for_marks(&self) -> u64 {
+        let guard = lock(&self.stopped);
+        let number = self.marks_asked.fetch_add(1, Ordering::AcqRel) + 1;
+        drop(guard);
+        self.stop.notify_all();
+        number
+    }
+
+    /// The newest ask that is not answered yet.
+    pub fn marks_due(&self) -> Option<u64> {
+        let asked = self.marks_asked.load(Ordering::Acquire);
+        (asked > self.marks_set.load(Ordering::Acquire)).then_some(asked)
+    }
+
+    pub fn marks_are_set(&self, number: u64) {
+        self.marks_set.fetch_max(number, Ordering::AcqRel);
+    }
+
+    /// The partitions that are not at hand up to their marks of ask `number`; `None` while it is not answered.
+    pub fn behind(&self, number: u64) -> Option<Vec<PartitionId>> {
+        if self.marks_set.load(Ordering::Acquire) < number {
+            return None;
+        }
+        let partitions = self.partitions();
+        let behind = partitions.iter().filter(|p| {
+            let inner = lock(&p.inner);
+            inner.phase == Phase::Waiting || inner.next < inner.mark
+        });
+        Some(behind.map(|p| p.id.clone()).collect())
     }
 
     pub fn status(&self) -> KafkaSourceStatus {

@@ -163,10 +163,16 @@ impl Weir {
         report
     }
 
+    /// Has the running process store everything at hand (`POST /api/v1/drain`).
+    pub fn drain_running(&self) {
+        let answer = Client::new(self.admin()).send("POST", "/api/v1/drain", &[], b"").expect("an answer");
+        assert_eq!(answer.status, 200, "{}\n{}", String::from_utf8_lossy(&answer.body), self.stderr());
+    }
+
     /// Waits until nothing is pending, drains, and checks the three equations and the files. The status and the report.
     pub fn settle(&self) -> (Value, Value) {
         until("no call is pending", || number(&self.status(), "/calls/pending") == 0);
-        self.drain();
+        self.drain_running();
         let status = self.status();
         balanced(&status);
         assert_eq!(number(&status, "/rows/backlog"), 0, "{status:#}");
