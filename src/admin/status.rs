@@ -1,7 +1,6 @@
 //! What `weir status`, `/api/v1/status` and the status line say: the three equations and where each partition stands.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
@@ -163,7 +162,8 @@ impl Status {
         let (calls, rows) = (&self.calls, &self.rows);
         let mut out = String::new();
         let mut line = |text: String| {
-            let _ = writeln!(out, "{text}");
+            out.push_str(&text);
+            out.push('\n');
         };
         line(format!("weir {}  pid {}  up {}", self.version, self.pid, seconds(self.uptime_seconds)));
         line(format!(

@@ -35,6 +35,9 @@ pub use stop::{Phase, Signals, Stopped};
 /// Exchanges between the gateway and the recorders; the bytes are `memory.queue`.
 pub const HANDOFF_COUNT_MAX: usize = 65_536;
 
+/// How long the start waits for the store's self-test.
+const SELF_TEST_WAIT: Duration = Duration::from_secs(3);
+
 /// Worker threads of the runtime behind the admin port and the S3 client.
 const CONTROL_THREADS: usize = 2;
 
@@ -171,7 +174,29 @@ fn open_store(config: &Config, control: &tokio::runtime::Handle) -> Result<Optio
     if !config.roles.drain {
         return Ok(None);
     }
-    drain::store::open(&config.store, control).map(Some).map_err(AppError::Store)
+    let store = drain::store::open(&config.store, control).map_err(AppError::Store)?;
+    refuse_overwriting(&store)?;
+    Ok(Some(store))
+}
+
+/// Refuses a store that is known to overwrite. One that does not answer in time is no reason not to serve: the drain tests
+/// it again before it writes.
+fn refuse_overwriting(store: &Arc<dyn Store>) -> Result<(), AppError> {
+    let (send, answer) = std::sync::mpsc::sync_channel(1);
+    let tested = store.clone();
+    std::thread::Builder::new()
+        .name("weir-self-test".into())
+        // Nobody listens any more if it took too long.
+        .spawn(move || drop(send.try_send(tested.self_test())))
+        .map_err(AppError::Thread)?;
+    match answer.recv_timeout(SELF_TEST_WAIT) {
+        Ok(Err(error @ StoreError::Overwrites { .. })) => Err(AppError::Store(error)),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the store does not work yet; records wait in the log");
+            Ok(())
+        }
+        Ok(Ok(())) | Err(_) => Ok(()),
+    }
 }
 
 fn open_logs(config: &Config) -> Result<Logs, AppError> {

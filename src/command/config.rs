@@ -5,7 +5,7 @@ use crate::config;
 
 #[derive(clap::Subcommand)]
 pub enum What {
-    /// The configuration in effect: every value, secrets as <set>
+    /// The configuration in effect: every value, secrets as `<set>`
     Show,
     /// The JSON Schema of weir.yaml, for editors
     Schema,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -74,6 +75,8 @@ pub struct Jobs {
 struct Shared {
     queues: Mutex<Queues>,
     changed: Condvar,
+    /// The store keeps what exists.
+    tested: AtomicBool,
 }
 
 #[derive(Default)]
@@ -85,6 +88,15 @@ struct Queues {
 }
 
 impl Shared {
+    /// The store's self-test (D6), before anything else is asked of it; once it has passed, it is not repeated.
+    fn test(&self, store: &dyn Store) -> Result<(), StoreError> {
+        if !self.tested.load(Ordering::Acquire) {
+            store.self_test()?;
+            self.tested.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
     fn queues(&self) -> MutexGuard<'_, Queues> {
         // A queue is whole at every moment a panic could leave it.
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
@@ -93,7 +105,8 @@ impl Shared {
 
 impl Jobs {
     pub fn start(store: &Arc<dyn Store>) -> std::io::Result<Jobs> {
-        let shared = Arc::new(Shared { queues: Mutex::default(), changed: Condvar::new() });
+        let shared =
+            Arc::new(Shared { queues: Mutex::default(), changed: Condvar::new(), tested: AtomicBool::new(false) });
         let mut threads = Vec::new();
         for _ in 0..THREADS {
             let (shared, store) = (shared.clone(), store.clone());
@@ -155,7 +168,10 @@ fn work(shared: &Shared, store: &dyn Store) {
         };
         drop(queues);
         let done = match job {
-            Job::Open(open) => run_open(store, &open),
+            Job::Open(open) => match shared.test(store) {
+                Ok(()) => run_open(store, &open),
+                Err(error) => Done::Failed { kind: error.kind(), why: chained(&error) },
+            },
             Job::Create(create) => run_create(store, &create),
         };
         shared.queues().done.push((partition, number, done));

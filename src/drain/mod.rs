@@ -1,7 +1,7 @@
 //! The drain: collect, spool, seal, write, store, commit. The object is the commit.
 //!
 //! [`chain`] decides what may be stored next, [`seal`] what belongs into one file, [`triggers`] when it closes: all three pure. `run` is the thread
-//! that feeds them with the source's events and the store's answers; [`jobs`] asks the store, [`write`] makes the files.
+//! that feeds them with the source's events and the store's answers; [`jobs`] asks the store, [`mod@write`] makes the files.
 
 pub mod names;
 pub mod footer;
@@ -126,7 +126,7 @@ struct Shared {
 struct Inner {
     status: Status,
     requested: u64,
-    /// Numbers of [`Drain::drain_now`] calls that the thread has not seen yet.
+    /// Numbers of [`Watch::drain_now`] calls that the thread has not seen yet.
     requests: Vec<u64>,
     answers: BTreeMap<u64, Result<(), DrainNowError>>,
     stop_by: Option<Instant>,

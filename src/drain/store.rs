@@ -96,6 +96,12 @@ pub enum StoreError {
     /// The store, as it is, will not do it.
     #[error("cannot {action} `{object}`: {why}; {fix}")]
     Refused { action: &'static str, object: String, why: String, fix: String },
+    /// The self-test found that a second create does not leave the first one's object alone.
+    #[error(
+        "cannot use `{store}`: {why}; weir needs a store that honours create-only writes (If-None-Match: * on S3, link on \
+         a file system)"
+    )]
+    Overwrites { store: String, why: String },
     /// What stands there is not what weir writes.
     #[error("cannot read `{object}`: {why}")]
     Damaged { object: String, why: String },
@@ -118,7 +124,10 @@ impl StoreError {
                 _ => Kind::Retry,
             },
             StoreError::Unanswered { .. } => Kind::Retry,
-            StoreError::Refused { .. } | StoreError::Damaged { .. } | StoreError::Footer { .. } => Kind::Stop,
+            StoreError::Overwrites { .. }
+            | StoreError::Refused { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::Footer { .. } => Kind::Stop,
         }
     }
 }
@@ -198,13 +207,7 @@ pub fn read_footer(store: &dyn Store, key: &str) -> Result<Option<Footer>, Store
 pub const SELF_TEST: &str = "_weir/self-test";
 
 fn self_test<S: Store + ?Sized>(store: &S) -> Result<(), StoreError> {
-    let refused = |why: &str| StoreError::Refused {
-        action: "use",
-        object: store.address(),
-        why: why.to_owned(),
-        fix: "weir needs a store that honours create-only writes (If-None-Match: * on S3, link on a file system)"
-            .to_owned(),
-    };
+    let refused = |why: &str| StoreError::Overwrites { store: store.address(), why: why.to_owned() };
     let read = || store.get(SELF_TEST)?.ok_or_else(|| refused("an object that was created cannot be read"));
     // The first process ever makes it; all others, and everybody's second call, must be told that it exists. The bodies
     // differ, so that an overwrite shows even where the answer hides it.

@@ -1,6 +1,6 @@
 //! Exchange -> prediction records: assemble, redact, sample, encode. Pure but for the clock in the exchange.
 //!
-//! In: an [`Exchange`]. Out: a [`Recorded`], the rows as final message bytes. Whatever a body holds, the call is never
+//! In: an [`Exchange`](crate::gateway::exchange::Exchange). Out: a [`Recorded`], the rows as final message bytes. Whatever a body holds, the call is never
 //! lost: what cannot be read is said in `parse_status`, and a panic in a parser costs columns only.
 
 mod assemble;

@@ -55,7 +55,7 @@ impl Field {
     }
 }
 
-/// Type of a column. Inferred are only BOOLEAN, DOUBLE, STRING, LISTs of them, LIST<LIST<DOUBLE>> and STRUCT; the others must be declared.
+/// Type of a column. Inferred are only BOOLEAN, DOUBLE, STRING, LISTs of them, `LIST<LIST<DOUBLE>>` and STRUCT; the others must be declared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Type {

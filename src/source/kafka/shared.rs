@@ -234,8 +234,8 @@ impl Shared {
 
     /// Waits for the end, at most `timeout`; with `unless_asked` not longer than until somebody asks to look again. Returns whether the end has come.
     pub fn wait_for_stop(&self, timeout: Duration, unless_asked: bool) -> bool {
-        let asked = || self.look_again.load(Ordering::Acquire) || self.marks_due().is_some();
-        let waits = |stopped: &mut bool| !*stopped && !(unless_asked && asked());
+        let asked = || unless_asked && (self.look_again.load(Ordering::Acquire) || self.marks_due().is_some());
+        let waits = |stopped: &mut bool| !*stopped && !asked();
         let (stopped, _) =
             self.stop.wait_timeout_while(lock(&self.stopped), timeout, waits).unwrap_or_else(PoisonError::into_inner);
         *stopped
