@@ -222,6 +222,11 @@ pub fn count(n: u64) -> String {
     out
 }
 
+/// `1`, `row` -> `1 row`; `1234`, `row` -> `1,234 rows`.
+pub fn counted(n: u64, what: &str) -> String {
+    format!("{} {what}{}", count(n), if n == 1 { "" } else { "s" })
+}
+
 /// `1536` -> `1.5 KiB`.
 pub fn bytes(n: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];

@@ -74,7 +74,7 @@ pub struct App {
     stages: Arc<Stages>,
     recorders: Option<Recorders>,
     admin: Admin,
-    run_file: RunFile,
+    run_file: Option<RunFile>,
     config: Config,
     // Last: the admin port and the store's client live on it.
     control: tokio::runtime::Runtime,
@@ -127,8 +127,12 @@ impl App {
         };
         let stages = Stages::new(ledger, logs, meters, sender, gateway, publisher, drain, kafka);
         let admin = Admin::start(control.handle(), config.admin.address, stages.clone()).map_err(AppError::Admin)?;
+        // Only `weir status` and `weir drain --once` miss it; a full disk must not keep predictions from being served.
         let run_file = RunFile::write(&config.data_dir, admin.address(), stages.address())
-            .map_err(|source| AppError::DataDir { path: config.data_dir.clone(), source })?;
+            .inspect_err(
+                |error| tracing::warn!(%error, "cannot write run.json: other commands will not find this process"),
+            )
+            .ok();
         Ok(App { stages, recorders: Some(recorders), admin, run_file, config, control })
     }
 
@@ -154,7 +158,9 @@ impl App {
     pub fn stop(mut self, signals: &Signals) -> Stopped {
         let recorders = self.recorders.take();
         let stopped = stop::walk(&self.stages, recorders, &self.config, signals);
-        self.run_file.remove();
+        if let Some(run_file) = &self.run_file {
+            run_file.remove();
+        }
         drop(self.admin);
         self.control.shutdown_timeout(Duration::from_secs(1));
         stopped
@@ -200,11 +206,16 @@ fn refuse_overwriting(store: &Arc<dyn Store>) -> Result<(), AppError> {
 }
 
 fn open_logs(config: &Config) -> Result<Logs, AppError> {
+    Logs::open(&config.data_dir, log_options(config)).map_err(AppError::Log)
+}
+
+/// What the configuration asks of the log: who reads it, where its rows go.
+pub fn log_options(config: &Config) -> Options {
     let (reader, lanes, root) = match &config.kafka {
         Some(kafka) => (ReaderKind::Publisher, kafka.lanes, String::new()),
         None => (ReaderKind::Drain, 1, store_root(&config.store.to)),
     };
-    Logs::open(&config.data_dir, Options { log: config.log.clone(), lanes, reader, root }).map_err(AppError::Log)
+    Options { log: config.log.clone(), lanes, reader, root }
 }
 
 /// The store's address as it is pinned in the log's `meta.json`: absolute, so that another working folder changes nothing.

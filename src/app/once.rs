@@ -1,20 +1,28 @@
 //! `weir drain --once` without a running process: what is at hand becomes Parquet, then it ends.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{AppError, drain_config, open_logs, open_store, topics};
 use crate::admin::Status;
-use crate::admin::status::Partition;
+use crate::admin::status::{Calls, Partition};
 use crate::config::{Config, Kafka};
+use crate::drain::status::PartitionState;
 use crate::drain::store::Store;
-use crate::drain::{Drain, DrainNowError};
+use crate::drain::{self, Drain, Watch, generation};
+use crate::ledger::Ledger;
 use crate::log;
 use crate::source::kafka::{KafkaSource, Reach, TopicPicker};
 use crate::source::lane::Lanes;
+use crate::source::{Bounds, Event, PartitionId, Source};
 
-/// How long one drain may take in all.
-const WAIT: Duration = Duration::from_secs(3600);
+/// How long nothing may move before the command gives up.
+const STALLED: Duration = Duration::from_secs(60);
+const SAY_EVERY: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(20);
+/// A source that tells of nothing new for this long has told of everything.
+const QUIET: Duration = Duration::from_millis(500);
 /// How long the drain may take to end once everything is stored.
 const END: Duration = Duration::from_secs(20);
 
@@ -28,14 +36,24 @@ pub enum OnceError {
     NoDrain,
 }
 
-/// Drains everything at hand into the store of `config`.
+/// What a drain that ends by itself is asked.
+pub struct Once<'a> {
+    pub config: &'a Config,
+    /// Begin a new generation of every chain first: the way on after a refusal.
+    pub new_generation: bool,
+    /// Told what is under way, about once a second.
+    pub progress: &'a mut dyn FnMut(&str),
+}
+
+/// Drains everything at hand into the store of the configuration.
 ///
 /// Without Kafka it takes the log's lock, so no other weir may run on the folder. With Kafka it assigns every partition by
 /// hand, up to the end offsets at its start, with a spool of its own; others may drain the same topics meanwhile.
 ///
 /// # Errors
-/// The log is locked, the store refuses, or a partition cannot be stored.
-pub fn drain(config: &Config) -> Result<Status, OnceError> {
+/// The log is locked, the store refuses, a partition cannot be stored, or nothing moves for a minute.
+pub fn drain(once: Once<'_>) -> Result<Status, OnceError> {
+    let config = once.config;
     super::make_data_dir(&config.data_dir)?;
     let control = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -45,18 +63,24 @@ pub fn drain(config: &Config) -> Result<Status, OnceError> {
         .map_err(AppError::Thread)?;
     let store = open_store(config, control.handle())?.ok_or(OnceError::NoDrain)?;
     match &config.kafka {
-        None => from_log(config, store),
-        Some(kafka) => from_kafka(config, kafka, store),
+        None => from_log(once, store),
+        Some(kafka) => from_kafka(once, kafka, store),
     }
 }
 
-fn from_log(config: &Config, store: Arc<dyn Store>) -> Result<Status, OnceError> {
+fn from_log(once: Once<'_>, store: Arc<dyn Store>) -> Result<Status, OnceError> {
+    let config = once.config;
     let logs = open_logs(config)?;
+    let ledger = Ledger::open(&config.data_dir.join("ledger"), logs.totals().calls).map_err(AppError::Ledger)?;
+    if once.new_generation {
+        begin_generations(config, store.as_ref(), &mut Lanes::new(logs.clone()))?;
+    }
     let drain =
         Drain::start(drain_config(config), store, Box::new(Lanes::new(logs.clone()))).map_err(AppError::Drain)?;
-    let done = drain.watch().drain_now(WAIT);
+    let done = drain_now(&drain.watch(), once.progress);
     let mut status = end(drain, done)?;
     let log = logs.totals();
+    status.calls = Calls::of(&ledger.calls());
     status.rows.appended = log.rows;
     status.rows.delivered = log.delivered;
     status.rows.backlog = log.rows.saturating_sub(log.delivered);
@@ -65,30 +89,125 @@ fn from_log(config: &Config, store: Arc<dyn Store>) -> Result<Status, OnceError>
     Ok(status)
 }
 
-fn from_kafka(config: &Config, kafka: &Kafka, store: Arc<dyn Store>) -> Result<Status, OnceError> {
+fn from_kafka(once: Once<'_>, kafka: &Kafka, store: Arc<dyn Store>) -> Result<Status, OnceError> {
+    let config = once.config;
     // A spool of its own: a running weir has its own on the same folder.
     let spool = config.data_dir.join(format!("spool-once-{}", std::process::id()));
-    let source =
+    let open = || {
         KafkaSource::start(kafka, &config.drain, picker(config), spool.clone(), &store.address(), Reach::ToEnd)
-            .map_err(AppError::Source)?;
+            .map_err(AppError::Source)
+    };
+    if once.new_generation {
+        begin_generations(config, store.as_ref(), &mut open()?)?;
+    }
+    let source = open()?;
     let watch = source.watch();
     let drain = Drain::start(drain_config(config), store, Box::new(source)).map_err(AppError::Drain)?;
-    let begun = Instant::now();
+    let mut patience = Patience::new();
     while !watch.at_end() {
-        if begun.elapsed() > WAIT {
-            return Err(OnceError::Drain("Kafka did not give every message up to the end".to_string()));
-        }
-        if drain.watch().status().dead {
+        let reading = watch.status();
+        let drained = drain.watch().status();
+        if drained.dead {
             return Err(OnceError::Drain("the drain has ended".to_string()));
         }
-        std::thread::sleep(Duration::from_millis(20));
+        if let Some(refused) = drained.partitions.iter().find(|p| p.state == PartitionState::Refused) {
+            return Err(OnceError::Drain(refused.to_string()));
+        }
+        let at_hand: u64 = reading.partitions.iter().map(|partition| partition.next).sum();
+        let mut words = format!("{} partitions, {} rows stored", reading.partitions.len(), drained.totals.stored);
+        if let Some(problem) = &reading.problem {
+            words.push_str(&format!("; {problem}"));
+        }
+        for topic in &reading.missing {
+            words.push_str(&format!("; topic {topic} does not exist"));
+        }
+        patience.look(at_hand + drained.totals.stored, &words, once.progress)?;
     }
-    let done = drain.watch().drain_now(WAIT);
+    let done = drain_now(&drain.watch(), once.progress);
     let status = end(drain, done)?;
     if let Err(error) = std::fs::remove_dir_all(&spool) {
         tracing::debug!(%error, "the spool was already gone");
     }
     Ok(status)
+}
+
+/// Begins the next generation of every origin of a source.
+fn begin_generations(config: &Config, store: &dyn Store, source: &mut dyn Source) -> Result<(), OnceError> {
+    let mut assigned: BTreeMap<(Arc<str>, Arc<str>), Vec<(PartitionId, Bounds)>> = BTreeMap::new();
+    let begun = Instant::now();
+    let mut last = Instant::now();
+    // Everything has been told of when the source says so and has been quiet.
+    while !(source.announced() && last.elapsed() > QUIET) {
+        if begun.elapsed() > STALLED {
+            return Err(OnceError::Drain("the partitions could not be listed within a minute".to_string()));
+        }
+        let events = source.poll(LOOK).map_err(|error| OnceError::Drain(chain(&error)))?;
+        for event in events {
+            if let Event::Assigned { partition, bounds } = event {
+                last = Instant::now();
+                let origin = (partition.topic.clone(), partition.origin.clone());
+                assigned.entry(origin).or_default().push((partition, bounds));
+            }
+        }
+    }
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    for partitions in assigned.values() {
+        let doc = generation::begin(store, source, partitions, config.store.partition, now_ms)
+            .map_err(|error| OnceError::Drain(chain(&error)))?;
+        if let Some(doc) = doc {
+            tracing::info!(table = doc.table, generation = doc.generation, "began a new generation");
+        }
+    }
+    Ok(())
+}
+
+/// Waits for what moves, and gives up on what does not.
+struct Patience {
+    seen: u64,
+    moved: Instant,
+    said: Instant,
+}
+
+impl Patience {
+    fn new() -> Patience {
+        Patience { seen: 0, moved: Instant::now(), said: Instant::now() }
+    }
+
+    fn look(&mut self, moved: u64, words: &str, progress: &mut dyn FnMut(&str)) -> Result<(), OnceError> {
+        if moved != self.seen {
+            self.seen = moved;
+            self.moved = Instant::now();
+        }
+        if self.moved.elapsed() > STALLED {
+            return Err(OnceError::Drain(format!("nothing moved for {} s: {words}", STALLED.as_secs())));
+        }
+        if self.said.elapsed() > SAY_EVERY {
+            self.said = Instant::now();
+            progress(words);
+        }
+        std::thread::sleep(LOOK);
+        Ok(())
+    }
+}
+
+/// Stores what is at hand; ends early when nothing moves.
+fn drain_now(watch: &Watch, progress: &mut dyn FnMut(&str)) -> Result<(), OnceError> {
+    let mut patience = Patience::new();
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| watch.drain_now(STALLED));
+        while !asked.is_finished() {
+            let status = watch.status();
+            let mut words = format!("{} rows stored", status.totals.stored);
+            if let Some(failure) = &status.last_error {
+                words.push_str(&format!("; {}", failure.what));
+            }
+            patience.look(status.totals.stored, &words, progress)?;
+        }
+        match asked.join() {
+            Ok(done) => done.map_err(|error| OnceError::Drain(error.to_string())),
+            Err(_) => Err(OnceError::Drain("the drain panicked".to_string())),
+        }
+    })
 }
 
 /// The topics that are named, and those of the routes and of the logs on this folder.
@@ -98,10 +217,10 @@ fn picker(config: &Config) -> TopicPicker {
     topics(config, move || logged.clone())
 }
 
-fn end(drain: Drain, done: Result<(), DrainNowError>) -> Result<Status, OnceError> {
+fn end(drain: Drain, done: Result<(), OnceError>) -> Result<Status, OnceError> {
     let watch = drain.watch();
     drain.stop(END);
-    done.map_err(|error| OnceError::Drain(error.to_string()))?;
+    done?;
     let drained = watch.status();
     let mut status = Status {
         version: env!("CARGO_PKG_VERSION").to_string(),
@@ -111,4 +230,9 @@ fn end(drain: Drain, done: Result<(), DrainNowError>) -> Result<Status, OnceErro
     };
     status.rows.drained(&drained.totals);
     Ok(status)
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    drain::jobs::chained(error)
 }

@@ -16,13 +16,22 @@ pub struct RunFile {
     pub pid: u32,
     pub admin: SocketAddr,
     pub listen: Option<SocketAddr>,
+    /// When the process started, in the kernel's clock ticks since boot: another process may get the same id.
+    #[serde(default)]
+    started: Option<u64>,
     #[serde(skip)]
     path: PathBuf,
 }
 
 impl RunFile {
     pub fn write(data_dir: &Path, admin: SocketAddr, listen: Option<SocketAddr>) -> std::io::Result<RunFile> {
-        let run = RunFile { pid: std::process::id(), admin, listen, path: data_dir.join(NAME) };
+        let run = RunFile {
+            pid: std::process::id(),
+            admin,
+            listen,
+            started: started(std::process::id()),
+            path: data_dir.join(NAME),
+        };
         let aside = data_dir.join("run.json.new");
         std::fs::write(&aside, serde_json::to_vec_pretty(&run)?)?;
         std::fs::rename(&aside, &run.path)?;
@@ -33,7 +42,8 @@ impl RunFile {
     pub fn read(data_dir: &Path) -> Option<RunFile> {
         let text = std::fs::read(data_dir.join(NAME)).ok()?;
         let run: RunFile = serde_json::from_slice(&text).ok()?;
-        Path::new("/proc").join(run.pid.to_string()).exists().then_some(run)
+        let lives = started(run.pid).is_some_and(|now| run.started.is_none_or(|then| then == now));
+        lives.then_some(run)
     }
 
     pub fn remove(&self) {
@@ -41,6 +51,13 @@ impl RunFile {
             tracing::debug!(%error, "run.json was already gone");
         }
     }
+}
+
+/// Field 22 of `/proc/<pid>/stat` (proc(5)); `None`: no such process.
+fn started(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before it is in brackets and may hold anything.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
 /// Reads `data_dir/redact.key`, making it (32 random bytes, mode 0600) if it is not there.
@@ -58,9 +75,13 @@ pub fn redact_key(data_dir: &Path) -> std::io::Result<Vec<u8>> {
     let mut key = Vec::with_capacity(KEY_BYTES);
     key.extend_from_slice(uuid::Uuid::new_v4().as_bytes());
     key.extend_from_slice(uuid::Uuid::new_v4().as_bytes());
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    // Aside first: a key that was cut short by a kill would be refused at every later start.
+    let aside = data_dir.join("redact.key.new");
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
     file.write_all(&key)?;
     file.sync_all()?;
+    std::fs::rename(&aside, &path)?;
+    std::fs::File::open(data_dir)?.sync_all()?;
     Ok(key)
 }
 
@@ -88,6 +109,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let run = RunFile::write(dir.path(), "127.0.0.1:1".parse().unwrap(), None).unwrap();
         assert_eq!(RunFile::read(dir.path()).unwrap().admin, run.admin);
+        let reused = RunFile { started: run.started.map(|ticks| ticks + 1), ..run.clone() };
+        std::fs::write(dir.path().join(NAME), serde_json::to_vec(&reused).unwrap()).unwrap();
+        assert!(RunFile::read(dir.path()).is_none(), "another process has the id now");
         let dead = RunFile { pid: u32::MAX - 1, ..run.clone() };
         std::fs::write(dir.path().join(NAME), serde_json::to_vec(&dead).unwrap()).unwrap();
         assert!(RunFile::read(dir.path()).is_none());

@@ -8,6 +8,8 @@ use serde::Serialize;
 
 use super::log::words;
 use super::{Context, Failure, chain, print_json, say};
+use crate::admin::status::counted;
+use crate::app::log_options;
 use crate::config::{Config, Kafka};
 use crate::drain::store;
 use crate::log;
@@ -78,9 +80,11 @@ fn bad(part: &'static str, text: String, fix: &str) -> Line {
 }
 
 fn config_line(config: &Config) -> Line {
-    let routes = config.routes.len();
-    let plural = if routes == 1 { "" } else { "s" };
-    good("config", format!("{routes} route{plural}, memory {}", config.memory_line()))
+    let mut text = format!("{}, memory {}", counted(config.routes.len() as u64, "route"), config.memory_line());
+    for warning in config.warnings() {
+        text.push_str(&format!("\n!!           {warning}"));
+    }
+    good("config", text)
 }
 
 fn upstream_line(route: &crate::config::Route) -> Line {
@@ -147,14 +151,57 @@ fn store_line(config: &Config) -> Line {
         });
     match tested {
         Ok(address) => good("store", format!("{address} creates a file only once")),
-        Err(message) => bad("store", message, "correct `store`, or its rights"),
+        Err(message) => {
+            let fix = store_fix(&message);
+            bad("store", message, fix)
+        }
     }
 }
 
 fn log_line(config: &Config) -> Line {
+    if let Some(refusal) = refusal(config) {
+        return refusal;
+    }
     match log::verify(&config.data_dir) {
         Ok(report) if report.ok() => good("log", format!("{}  {}", config.data_dir.display(), words(&report))),
         Ok(report) => bad("log", words(&report), "weir starts all the same and delivers each damaged range as one row"),
         Err(error) => bad("log", chain(&error), "see the message"),
+    }
+}
+
+/// What would keep `weir run` from starting on this folder.
+fn refusal(config: &Config) -> Option<Line> {
+    let folder = config.data_dir.display();
+    if let Err(error) = std::fs::create_dir_all(&config.data_dir) {
+        return Some(bad("log", format!("{folder}: {error}"), "name a folder that can be written as `data_dir`"));
+    }
+    let asked = log_options(config);
+    let fix = "this version cannot change that: go back to the old configuration, or name a new `data_dir`";
+    for topic in log::inspect(&config.data_dir).unwrap_or_default() {
+        let name = &topic.topic;
+        if topic.reader != asked.reader {
+            let text =
+                format!("the log of {name} is read by {}, and would now be read by {}", topic.reader, asked.reader);
+            return Some(bad("log", text, fix));
+        }
+        if topic.root != asked.root {
+            return Some(bad(
+                "log",
+                format!("the log of {name} goes to {}, and would now go to {}", topic.root, asked.root),
+                fix,
+            ));
+        }
+    }
+    None
+}
+
+/// What to do about a store that does not work, by what it said.
+fn store_fix(message: &str) -> &'static str {
+    if message.contains("redentials") {
+        "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile with AWS_PROFILE, or give the machine a role"
+    } else if message.contains("refused") || message.contains("connect") {
+        "start the store, or correct `store.endpoint`; until then records wait in the log"
+    } else {
+        "correct `store`, or its rights"
     }
 }

@@ -20,6 +20,9 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
     if file.exists() && !args.force {
         return Err(Failure::Failed(format!("{} is already there; --force overwrites it", file.display())));
     }
+    if let Some(url) = &args.upstream {
+        Config::for_upstream(url, None)?;
+    }
     let text = config::init_yaml(args.upstream.as_deref());
     let checked = Config::from_yaml(&file.display().to_string(), &text, &|_| None)?;
     std::fs::write(&file, &text)?;

@@ -1,7 +1,7 @@
 //! `weir log ls | verify`: the local log, read without its lock.
 
 use super::{Context, Failure, chain, print_json, say};
-use crate::admin::status::{bytes, count};
+use crate::admin::status::{bytes, count, counted};
 use crate::log;
 
 #[derive(clap::Subcommand)]
@@ -24,12 +24,12 @@ pub fn run(context: &Context, what: What) -> Result<(), Failure> {
                 eprintln!("no log under {}", data_dir.display());
             }
             for topic in &topics {
-                say(&format!("{}  log {}  read by the {}", topic.topic, topic.log, topic.reader))?;
+                say(&format!("{}  log {}  read by {}", topic.topic, topic.log, topic.reader))?;
                 for lane in &topic.lanes {
                     say(&format!(
-                        "  lane {}  segments {}  {}  rows {}..{}  cursor {}  backlog {}",
+                        "  lane {}  {}  {}  rows {}..{}  cursor {}  backlog {}",
                         lane.lane,
-                        lane.segments.len(),
+                        counted(lane.segments.len() as u64, "segment"),
                         bytes(lane.bytes),
                         lane.first_seq,
                         lane.next_seq,
@@ -55,12 +55,12 @@ pub fn run(context: &Context, what: What) -> Result<(), Failure> {
 /// What `weir log verify` and `weir check` say of a log.
 pub(super) fn words(report: &log::VerifyReport) -> String {
     let mut words = format!(
-        "{} topics, {} segments, {}: {} calls, {} rows",
-        report.topics,
-        report.segments,
+        "{}, {}, {}: {}, {}",
+        counted(report.topics as u64, "topic"),
+        counted(report.segments, "segment"),
         bytes(report.bytes),
-        count(report.entries),
-        count(report.rows)
+        counted(report.entries, "call"),
+        counted(report.rows, "row")
     );
     if report.unfinished_bytes > 0 {
         words.push_str(&format!("; {} at the end are not finished yet", bytes(report.unfinished_bytes)));

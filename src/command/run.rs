@@ -9,7 +9,10 @@ use crate::admin::Status;
 use crate::admin::status::count;
 use crate::app::{App, AppError, Signals};
 use crate::config::{Config, StoreTo};
-use crate::telemetry;
+use crate::drain::store::StoreError;
+use crate::log::LogError;
+use crate::telemetry::console::Console;
+use crate::telemetry::logs;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -20,8 +23,11 @@ pub struct Args {
     #[arg(long, value_name = "NAME", requires = "upstream")]
     model: Option<String>,
     /// Address of the data port [default: 127.0.0.1:7600]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     listen: Option<SocketAddr>,
+    /// Address of the admin port [default: 127.0.0.1:7601]
+    #[arg(long, value_name = "ADDRESS", value_parser = loopback)]
+    admin: Option<SocketAddr>,
     /// Folder of the log and the local Parquet [default: ./weir-data]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -39,36 +45,87 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
         None => context.config()?,
     };
     config.overrides(args.listen, args.dir);
+    if let Some(admin) = args.admin {
+        config.admin.address = admin;
+    }
+    refuse_loop(&config)?;
     if args.check_and_exit {
         return check::report(context, &config);
     }
-    start_logging("")?;
+    let console = Console::stderr();
+    start_logging(&console, "")?;
     let signals = Signals::listen()?;
-    let lines = banner(&config);
     let app = App::start(config.clone()).map_err(failure)?;
-    eprintln!("{lines}");
-    for (route, target) in config.routes.iter().map(|r| (r, &r.upstream)) {
-        if let Some(address) = app.address() {
-            let path = target.path.as_deref().unwrap_or("");
-            eprintln!("  http://{address}{}  ->  http://{}{path}   {}", route.path, target.authority, route.name);
-        }
+    say_hello(&console, &config, &app);
+    wait(&console, &app, &signals);
+    let status = stop(&console, app, &signals);
+    if console.is_terminal() {
+        console.line(&status_line(&status));
+    } else {
+        tracing::info!(status = %status_line(&status), "weir has stopped");
     }
-    eprintln!("  status http://{}/api/v1/status   metrics http://{}/metrics", app.admin_address(), app.admin_address());
-    wait(&app, &signals);
-    let status = stop(app, &signals);
-    eprintln!("{}", status_line(&status));
     Ok(())
 }
 
-/// `WEIR_LOG`, else `default`, else what `telemetry` takes for its default.
-pub(super) fn start_logging(default: &str) -> Result<(), Failure> {
-    let filter = std::env::var("WEIR_LOG").unwrap_or_else(|_| default.to_string());
-    telemetry::logs::init(telemetry::logs::Format::for_stderr(), Some(&filter))
-        .map_err(|error| Failure::Usage(chain(&error)))
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| format!("write an address and a port, for example 127.0.0.1:{}", text.trim_start_matches(':')))
 }
 
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    match address(text)? {
+        address if address.ip().is_loopback() => Ok(address),
+        _ => Err("the admin port has no token yet: only loopback addresses, for example 127.0.0.1:7601".to_string()),
+    }
+}
+
+/// A weir in front of itself would forward each request for ever.
+fn refuse_loop(config: &Config) -> Result<(), Failure> {
+    let own = config.listen.address;
+    match config.routes.iter().find(|route| route.upstream.authority.parse() == Ok(own)) {
+        Some(route) => Err(Failure::Config(format!(
+            "error: the upstream of route `{}` is weir's own address {own}\n  = name the model server's address, or another `listen.address`",
+            route.name
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// What runs, and where: for people on a terminal, as one log line otherwise.
+fn say_hello(console: &Console, config: &Config, app: &App) {
+    let admin = app.admin_address();
+    if !console.is_terminal() {
+        let listen = app.address().map(|address| address.to_string()).unwrap_or_default();
+        let data = config.data_dir.display();
+        let memory = config.memory_line();
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), listen, %admin, %data, memory, "weir serves");
+        return;
+    }
+    console.line(&banner(config));
+    if let Some(address) = app.address() {
+        for route in &config.routes {
+            let (target, path) = (&route.upstream.authority, route.upstream.path.as_deref().unwrap_or(""));
+            console.line(&format!("  http://{address}{}  ->  http://{target}{path}   {}", route.path, route.name));
+        }
+    }
+    console.line(&format!("  status http://{admin}/api/v1/status   metrics http://{admin}/metrics"));
+}
+
+/// `WEIR_LOG`, else `default`, else what `telemetry` takes for its default.
+pub(super) fn start_logging(console: &Console, default: &str) -> Result<(), Failure> {
+    let filter = std::env::var("WEIR_LOG").unwrap_or_else(|_| default.to_string());
+    logs::init(console, logs::Format::on(console), Some(&filter)).map_err(|error| Failure::Usage(chain(&error)))
+}
+
+/// What a refused start means: a configuration that the data folder does not go with, or a failure.
 pub(super) fn failure(error: AppError) -> Failure {
-    Failure::Failed(chain(&error))
+    match &error {
+        AppError::Log(
+            LogError::Locked { .. } | LogError::Reader { .. } | LogError::Root { .. } | LogError::Lanes { .. },
+        )
+        | AppError::Store(StoreError::Overwrites { .. }) => Failure::Config(format!("error: {}", chain(&error))),
+        _ => Failure::Failed(chain(&error)),
+    }
 }
 
 /// The first lines of `weir run` and `weir demo`.
@@ -88,27 +145,34 @@ pub(super) fn banner(config: &Config) -> String {
     )
 }
 
-fn wait(app: &App, signals: &Signals) {
-    use std::io::{IsTerminal as _, Write as _};
-    let live = std::io::stderr().is_terminal();
+fn wait(console: &Console, app: &App, signals: &Signals) {
     loop {
         if let Some(name) = signals.wait(Duration::from_secs(1)) {
-            eprintln!("{}{name}: stopping; a second signal skips a phase", if live { "\n" } else { "" });
+            say_stopping(console, name);
             return;
         }
-        if live {
-            eprint!("\r\x1b[2K{}", status_line(&app.status()));
-            let _flushed = std::io::stderr().flush();
+        if console.is_terminal() {
+            console.live(&status_line(&app.status()));
         }
     }
 }
 
-/// Stops the app, saying how each phase went; the last status before the log was closed.
-pub(super) fn stop(app: App, signals: &Signals) -> Status {
+pub(super) fn say_stopping(console: &Console, signal: &str) {
+    if console.is_terminal() {
+        console.line(&format!("{signal}: stopping; a second signal skips a phase"));
+    } else {
+        tracing::info!(signal, "stopping; a second signal skips a phase");
+    }
+}
+
+/// Stops the app; on a terminal it says how each phase went (the log says it otherwise). The last status.
+pub(super) fn stop(console: &Console, app: App, signals: &Signals) -> Status {
     let stopped = app.stop(signals);
-    for phase in &stopped.phases {
-        let left = if phase.left.is_empty() { "done" } else { &phase.left };
-        eprintln!("  {:<10} {:>6.2}s  {left}", phase.name, phase.took.as_secs_f64());
+    if console.is_terminal() {
+        for phase in &stopped.phases {
+            let left = if phase.left.is_empty() { "done" } else { &phase.left };
+            console.line(&format!("  {:<10} {:>6.2}s  {left}", phase.name, phase.took.as_secs_f64()));
+        }
     }
     stopped.status
 }

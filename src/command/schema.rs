@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Context, Failure, chain, print_json, say};
 use crate::config::{Config, StoreTo};
-use crate::drain::names::{parse_schema_key, schemas_prefix};
+use crate::drain::names::{parse_key, parse_schema_key, schemas_prefix};
 use crate::drain::store::{self, Store};
 use crate::drain::verify::tables;
 use crate::table::Schema;
@@ -52,8 +52,12 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
         }
     };
     let schema = pinned(store.as_ref(), &table)?;
-    let screen =
-        Screen { version: schema.version(), columns: columns(&schema), read: reading_lines(&config, &table), table };
+    let screen = Screen {
+        version: schema.version(),
+        columns: columns(&schema),
+        read: reading_lines(&config, &table, newest_file(store.as_ref(), &table).map_err(failed)?.as_deref()),
+        table,
+    };
     if context.json {
         return print_json(&screen);
     }
@@ -125,38 +129,51 @@ fn pinned(store: &dyn Store, table: &str) -> Result<Schema, Failure> {
     Schema::from_json(&bytes).map_err(|e| failed(&e))
 }
 
-/// Readers differ when a column has been added: each line names how that engine unites the files.
-fn reading_lines(config: &Config, table: &str) -> BTreeMap<&'static str, String> {
+/// Readers differ when a column has been added: each line names how that engine unites the files. `newest`: a file with
+/// the newest schema, relative to the root.
+fn reading_lines(config: &Config, table: &str, newest: Option<&str>) -> BTreeMap<&'static str, String> {
     let root = match &config.store.to {
-        StoreTo::Folder(path) => {
-            let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            format!("{}/{table}", absolute.display())
-        }
-        StoreTo::S3(s3) if s3.prefix.is_empty() => format!("s3://{}/{table}", s3.bucket),
-        StoreTo::S3(s3) => format!("s3://{}/{}/{table}", s3.bucket, s3.prefix),
+        StoreTo::Folder(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string(),
+        StoreTo::S3(s3) if s3.prefix.is_empty() => format!("s3://{}", s3.bucket),
+        StoreTo::S3(s3) => format!("s3://{}/{}", s3.bucket, s3.prefix),
     };
+    let newest = format!("{root}/{}", newest.unwrap_or("NEWEST_FILE"));
+    let (folder, glob) = (format!("{root}/{table}"), format!("{root}/{table}/**/*.parquet"));
     BTreeMap::from([
-        (
-            "duckdb",
-            format!(
-                "select * from read_parquet('{root}/**/*.parquet', union_by_name = true, hive_partitioning = true)"
-            ),
-        ),
+        ("duckdb", format!("from read_parquet('{glob}', union_by_name = true, hive_partitioning = true)")),
         (
             "polars",
             format!(
-                "pl.scan_parquet('{root}/**/*.parquet', hive_partitioning=True, missing_columns='insert', \
-                 extra_columns='ignore', cast_options=pl.ScanCastOptions(missing_struct_fields='insert', \
-                 extra_struct_fields='ignore'))"
+                "import polars as pl; table = pl.scan_parquet('{glob}', schema=pl.read_parquet_schema('{newest}'), \
+                 hive_partitioning=False, missing_columns='insert', extra_columns='ignore', \
+                 cast_options=pl.ScanCastOptions(missing_struct_fields='insert', extra_struct_fields='ignore')).collect()"
             ),
         ),
         (
             "pyarrow",
             format!(
-                "ds = pyarrow.dataset.dataset([f for f in fs.glob('{root}/**/*.parquet')], \
-                 schema=pyarrow.parquet.read_schema(NEWEST_FILE))"
+                "import pyarrow.dataset, pyarrow.parquet; table = pyarrow.dataset.dataset('{folder}', format='parquet', \
+                 schema=pyarrow.parquet.read_schema('{newest}')).to_table()"
             ),
         ),
-        ("spark", format!("spark.read.option('mergeSchema', 'true').option('basePath', '{root}').parquet('{root}')")),
+        ("spark", format!("spark.read.option('mergeSchema', 'true').parquet('{folder}')")),
     ])
+}
+
+/// The file whose footer names the highest schema: of each chain the newest.
+fn newest_file(store: &dyn Store, table: &str) -> Result<Option<String>, store::StoreError> {
+    let mut chains: BTreeMap<String, String> = BTreeMap::new();
+    for listed in store.list(&format!("{table}/"), None)? {
+        if let Some(name) = parse_key(&listed.key) {
+            chains.insert(name.chain.to_string(), listed.key);
+        }
+    }
+    let mut newest: Option<(u32, String)> = None;
+    for key in chains.into_values() {
+        let Some(footer) = store::read_footer(store, &key)? else { continue };
+        if newest.as_ref().is_none_or(|(schema, _)| footer.schema > *schema) {
+            newest = Some((footer.schema, key));
+        }
+    }
+    Ok(newest.map(|(_, key)| key))
 }

@@ -1,10 +1,10 @@
 //! Log lines: to stderr, one per event; for people on a terminal, JSON lines otherwise.
 
-use std::io::IsTerminal;
-
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
+
+use super::console::Console;
 
 /// What is logged when nothing is said. librdkafka reports every lost connection by itself; its errors are enough.
 const FILTER_DEFAULT: &str = "info,librdkafka=error,rdkafka=error,aws=warn,hyper=warn,h2=warn,opentelemetry=warn";
@@ -19,9 +19,9 @@ pub enum Format {
 }
 
 impl Format {
-    /// [`Format::Text`] when stderr is a terminal.
-    pub fn for_stderr() -> Format {
-        if std::io::stderr().is_terminal() { Format::Text } else { Format::Json }
+    /// [`Format::Text`] on a terminal.
+    pub fn on(console: &Console) -> Format {
+        if console.is_terminal() { Format::Text } else { Format::Json }
     }
 }
 
@@ -43,14 +43,14 @@ pub enum LogsError {
 ///
 /// # Errors
 /// If the filter cannot be read, or a logger is installed already.
-pub fn init(format: Format, filter: Option<&str>) -> Result<(), LogsError> {
+pub fn init(console: &Console, format: Format, filter: Option<&str>) -> Result<(), LogsError> {
     let filter = filter.map(str::trim).filter(|filter| !filter.is_empty()).unwrap_or(FILTER_DEFAULT);
     let filter =
         EnvFilter::try_new(filter).map_err(|source| LogsError::Filter { filter: filter.to_owned(), source })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_timer(Utc);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(console.clone()).with_timer(Utc);
     let installed = match format {
         Format::Json => builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
-        Format::Text => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
+        Format::Text => builder.with_ansi(console.is_terminal()).with_target(false).try_init(),
     };
     installed.map_err(|_| LogsError::Installed)
 }
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_filter_that_cannot_be_read_is_an_error_that_says_what_to_write() {
-        let error = init(Format::Json, Some("weir=louder")).unwrap_err();
+        let error = init(&Console::stderr(), Format::Json, Some("weir=louder")).unwrap_err();
         assert!(error.to_string().contains("weir::drain=debug,info"), "{error}");
     }
 

@@ -5,6 +5,7 @@
 //! anyway (the ledger, the log, the drain) is not counted twice: [`Meters::observe`] names where to read it.
 
 mod declared;
+pub mod console;
 pub mod logs;
 mod snapshot;
 

@@ -52,8 +52,10 @@ fn through(server: &Server) {
     ask(&weir, "httpx", "77", &answers, &["--region"]);
     weir.settle();
     let schema = weir.cli_json(&["schema", "churn"]);
-    let line = schema["read"]["duckdb"].as_str().expect("a reading line");
-    read_with("duckdb", &answers, &table.display().to_string(), Some(line));
+    for engine in ["duckdb", "polars", "pyarrow"] {
+        let line = schema["read"][engine].as_str().expect("a reading line");
+        read_with(engine, &answers, &table.display().to_string(), Some(line));
+    }
 }
 
 #[test]

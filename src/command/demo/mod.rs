@@ -7,14 +7,15 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::run::{banner, failure, status_line, stop};
-use super::{Context, Failure, chain, print_json, say};
+use super::run::{banner, failure, start_logging, status_line, stop};
+use super::{Context, Failure, ask, chain, print_json, say};
 use crate::admin::Status;
 use crate::admin::status::count;
 use crate::app::{App, Signals};
 use crate::config::{Config, Span};
 use crate::drain::store;
 use crate::drain::verify::{Report, verify};
+use crate::telemetry::console::Console;
 
 /// The file that marks a folder as the demo's own, so that it may be emptied.
 const MARK: &str = ".weir-demo";
@@ -52,7 +53,8 @@ struct Outcome {
 }
 
 pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
-    super::run::start_logging("warn,librdkafka=error")?;
+    let console = Console::stderr();
+    start_logging(&console, "warn,librdkafka=error")?;
     let signals = Signals::listen()?;
     prepare(&args.dir)?;
     let model = model::Model::start()?;
@@ -69,7 +71,9 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
     );
     eprintln!("  status   http://{}/api/v1/status", app.admin_address());
     eprintln!("  files    {}   (the first after about 5 s)", parquet.display());
-    eprintln!("  query    duckdb -c \"select inputs.plan, avg(outputs.confidence) from '{glob}' group by 1\"");
+    eprintln!(
+        "  query    duckdb -c \"select inputs.plan, avg(outputs.confidence) from read_parquet('{glob}', union_by_name=true) group by 1\""
+    );
 
     let mut traffic = traffic::Traffic::start(address, args.rate)?;
     let begun = Instant::now();
@@ -89,7 +93,7 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
     if let Err(message) = app.drain_now(DRAIN_WAIT) {
         eprintln!("!! {message}");
     }
-    let status = stop(app, &signals);
+    let status = stop(&console, app, &signals);
     let report = prove(&config)?;
     let complaints = complaints(&counts, &status, &report);
     let outcome = Outcome {
@@ -109,7 +113,7 @@ fn tell(context: &Context, outcome: &Outcome, glob: &str) -> Result<(), Failure>
         print_json(outcome)?;
     } else {
         say(&format!(
-            "sent    {} requests ({:.0}/s of {}/s asked), {} answered, {} model errors, {} rows asked for",
+            "sent    {} requests ({:.0}/s of {}/s asked), {} answered: {} with an error (one row each), the others for {} customers",
             count(outcome.traffic.sent),
             outcome.rate,
             outcome.rate_asked,
@@ -122,7 +126,7 @@ fn tell(context: &Context, outcome: &Outcome, glob: &str) -> Result<(), Failure>
         for complaint in &outcome.complaints {
             say(&format!("!! {complaint}"))?;
         }
-        say(&format!("read it: duckdb -c \"from '{glob}' limit 5\""))?;
+        say(&format!("read it: duckdb -c \"from read_parquet('{glob}', union_by_name=true) limit 5\""))?;
     }
     if outcome.ok { Ok(()) } else { Err(Failure::Said) }
 }
@@ -161,6 +165,16 @@ fn prove(config: &Config) -> Result<Report, Failure> {
 
 /// Makes the folder, or empties it if it carries the mark.
 fn prepare(dir: &Path) -> Result<(), Failure> {
+    if dir.exists() && !dir.is_dir() {
+        return Err(Failure::Failed(format!("{} is no folder; name another with --dir", dir.display())));
+    }
+    if let Some(running) = ask::running(dir) {
+        return Err(Failure::Failed(format!(
+            "a demo runs in {} already (process {}); stop it, or name another folder with --dir",
+            dir.display(),
+            running.pid
+        )));
+    }
     let mark = dir.join(MARK);
     let occupied = dir.read_dir().is_ok_and(|mut entries| entries.next().is_some());
     if occupied && !mark.exists() {

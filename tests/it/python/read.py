@@ -1,7 +1,8 @@
 """Reads a table with an engine that is not weir and compares every row with what the client sent and got.
 
-usage: read.py ENGINE ANSWERS FOLDER [SQL]
-FOLDER is the table's folder (or, for pyarrow, s3://KEY:SECRET@ENDPOINT/bucket/prefix). With SQL, DuckDB runs that line.
+usage: read.py ENGINE ANSWERS FOLDER [LINE]
+FOLDER is the table's folder (or, for pyarrow, s3://KEY:SECRET@ENDPOINT/bucket/prefix). LINE is a reading line of `weir schema`:
+SQL for DuckDB, Python that sets `table` for the others.
 Floats are compared bit for bit.
 """
 
@@ -34,16 +35,24 @@ def with_duckdb(folder, sql):
     return [{"id": r[0], "inputs": r[1], "outputs": r[2]} for r in rows]
 
 
-def with_polars(folder, _):
+def with_polars(folder, line):
     import polars
 
+    if line:
+        scope = {}
+        exec(line, scope)
+        return scope["table"].select(["id", "inputs", "outputs"]).to_dicts()
     return polars.read_parquet(f"{folder}/**/*.parquet", columns=["id", "inputs", "outputs"]).to_dicts()
 
 
-def with_pyarrow(folder, _):
+def with_pyarrow(folder, line):
     import pyarrow.dataset
     import pyarrow.fs
 
+    if line:
+        scope = {}
+        exec(line, scope)
+        return scope["table"].select(["id", "inputs", "outputs"]).to_pylist()
     system = None
     if folder.startswith("s3://"):
         login, place = folder[len("s3://") :].split("@", 1)
