@@ -8,7 +8,8 @@ use super::body::{self, Copies};
 use super::call::Call;
 use super::models::Named;
 use super::prediction::{Envelope, Prediction, Predictions};
-use crate::config::{Bodies, ProtocolChoice, VersionFrom};
+use super::redact;
+use crate::config::{Bodies, ProtocolChoice, Side, VersionFrom};
 use crate::gateway::exchange::{Keep, Kept, Origin, Outcome};
 use crate::protocol::side::media_type;
 use crate::protocol::{self, ClientId, Limits, Matter, Reading, Value};
@@ -33,8 +34,10 @@ pub fn parse<'a>(call: &'a Call, copies: &'a Copies) -> Parsed<'a> {
     let limits = Limits::from(&route.capture);
     let read = route.protocol != ProtocolChoice::Raw;
     let answered = call.answered();
-    let request = copies.request.side(&call.request_headers, read, limits.depth_max);
-    let response = copies.response.side(&call.response_headers, read && answered, limits.depth_max);
+    let mut request = copies.request.side(&call.request_headers, read, limits.depth_max);
+    let mut response = copies.response.side(&call.response_headers, read && answered, limits.depth_max);
+    redact::withhold(&mut request, &route.redact, Side::Inputs);
+    redact::withhold(&mut response, &route.redact, Side::Outputs);
     let version = match &route.version {
         Some(VersionFrom::Response(keys)) => {
             response.value.as_ref().ok().and_then(|value| value.get(keys)).and_then(Value::as_word)
