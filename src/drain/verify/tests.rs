@@ -146,7 +146,50 @@ fn a_chain_without_files_and_a_root_without_tables_are_ok() {
     fs::create_dir_all(dir.path().join("pictures")).unwrap();
     fs::write(dir.path().join("pictures/cat.parquet"), "no table, so nobody's stray").unwrap();
     let report = verify(&Folder::open(dir.path()).unwrap(), true);
-    assert!(report.ok && report.tables.is_empty(), "{report}");
+    assert!(report.ok && report.is_empty() && report.hint.is_none(), "{report}");
+    assert_eq!(report.to_string(), format!("no table in {}\n", dir.path().display()));
+}
+
+#[test]
+fn a_root_one_level_too_high_or_too_low_is_told_so() {
+    let made = Made::chain(0, 3);
+    let too_low = made.path("churn");
+    let report = verify(&Folder::open(&too_low).unwrap(), true);
+    let text =
+        format!("no table in {0}\n  {0} is itself a table: name the folder that it lies in\n", too_low.display());
+    assert_eq!((report.is_empty(), report.ok, report.to_string()), (true, true, text));
+    assert_eq!(serde_json::to_value(&report).unwrap(), serde_json::json!({"ok": true, "tables": {}, "problems": []}));
+
+    let above = tempfile::tempdir().unwrap();
+    let root = above.path().display();
+    fs::create_dir(above.path().join("parquet")).unwrap();
+    assert_eq!(verify(&Folder::open(above.path()).unwrap(), false).hint, None);
+    fs::rename(&too_low, above.path().join("parquet/churn")).unwrap();
+    let report = verify(&Folder::open(above.path()).unwrap(), true);
+    let text = format!("no table in {root}\n  there are tables one level below: name {root}/parquet\n");
+    assert_eq!((report.is_empty(), report.to_string()), (true, text));
+}
+
+#[test]
+fn the_text_counts_as_people_do() {
+    let made = Made::chain(0, 1);
+    let mut footer = made.footers[0].clone();
+    footer.next = 1_334;
+    footer.rows = 1_234;
+    footer.totals = Totals { consumed: 1_235, stored: 1_234, resent: 1 };
+    made.write(&footer);
+    let text = verify(&made.store, false).to_string();
+    assert_eq!(
+        text,
+        format!(
+            "churn: ok\n  1 file, 1,234 rows, 1 of them quarantined\n  \
+             churn.g01-p0000  offsets 100..1334, 1 file, 1,234 rows, 1 resend left out\n  \
+             churn.g01-p0001  offsets 0..0, 0 files, 0 rows\n  \
+             source {SOURCE}  seqs 100..110, 10 rows\n  \
+             expected 10 rows by the seqs of all sources, found 1,234 in the files\n\
+             ok: every row is in exactly one file\n"
+        )
+    );
 }
 
 #[test]
