@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::KeyValue;
 
 use super::*;
-use crate::config::Partitioning;
+use crate::config::{Encodings, Parquet, Partitioning};
 use crate::drain::footer::{FOOTER_VERSION, Footer, Sources, Totals};
 use crate::drain::names::{ChainId, Dt, ORIGIN_VERSION, OriginDoc};
 use crate::drain::store::{Content, Folder};
+use crate::source::{ContentType, Message};
+use crate::table::{FileWriter, Survey};
 
 const DAY_MS: i64 = 86_400_000;
 const SOURCE: &str = "0123456789abcdef0123456789abcdef-0-0000000a";
@@ -190,6 +193,91 @@ fn the_text_counts_as_people_do() {
              ok: every row is in exactly one file\n"
         )
     );
+}
+
+/// A file as the drain writes it, and where its data end.
+fn real_file(footer: &Footer) -> (Vec<u8>, usize) {
+    let value = |n: u64| {
+        format!(
+            r#"{{"id":"a-{n}","model_name":"churn","inputs":{{"age":{n}.25,"city":"c{}","ok":true,"list":[1,2,{n}]}},"outputs":{{"p":0.{n}}},"outcome":"complete","metadata":{{"k":"v{n}"}}}}"#,
+            n % 3
+        )
+    };
+    let messages: Vec<Message> = (footer.first..footer.next)
+        .map(|offset| Message {
+            offset,
+            timestamp_ms: 0,
+            create_time: false,
+            key: None,
+            value: Some(value(offset).into()),
+            content_type: ContentType::Json,
+            source: Some(SOURCE.into()),
+            seq: Some(offset),
+            damaged: None,
+        })
+        .collect();
+    let mut survey = Survey::new(100);
+    messages.iter().for_each(|message| survey.add(message));
+    let schema = Arc::new(survey.propose(None).unwrap());
+    let settings = Parquet { zstd_level: 1, row_group_rows: 131_072, encodings: Encodings::Compatible };
+    let mut writer = FileWriter::new(schema, "churn", 0, Vec::new(), settings).unwrap();
+    for message in &messages {
+        writer.push(message).unwrap();
+    }
+    let bytes = writer.finish(footer.to_key_values()).unwrap().out;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes.clone())).unwrap();
+    let chunks = reader.metadata().row_groups().iter().flat_map(|group| group.columns());
+    let end = chunks.map(|chunk| chunk.byte_range()).map(|(start, length)| start + length).max().unwrap();
+    (bytes, usize::try_from(end).unwrap())
+}
+
+#[test]
+fn deep_sees_every_changed_byte_of_the_data() {
+    let made = Made::chain(0, 1);
+    let mut footer = made.footers[0].clone();
+    footer.next = 400;
+    footer.rows = 300;
+    footer.totals = Totals { consumed: 300, stored: 300, resent: 0 };
+    let (whole, end) = real_file(&footer);
+    let path = made.path(&footer.key());
+    fs::write(&path, &whole).unwrap();
+    made.verify(true, true);
+    assert!(end > 5_000, "{end} bytes of data");
+    for at in (0..end).step_by(97) {
+        let mut changed = whole.clone();
+        changed[at] ^= 1 << (at % 8);
+        fs::write(&path, &changed).unwrap();
+        let report = verify(&made.store, true);
+        assert!(!report.ok, "a changed byte at {at} of {end} is ok");
+    }
+}
+
+#[test]
+fn deep_decodes_columns_that_it_does_not_look_at() {
+    // As another program writes a file: without a checksum.
+    let made = Made::chain(0, 1);
+    let footer = &made.footers[0];
+    let texts =
+        |of: &str| Arc::new(StringArray::from((0..10).map(|n| format!("{of}-{n}")).collect::<Vec<_>>())) as ArrayRef;
+    let offsets: ArrayRef = Arc::new(Int64Array::from_iter_values(100..110));
+    let batch = RecordBatch::try_from_iter([("id", texts("id")), ("_offset", offsets), ("extra", texts("x"))]).unwrap();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    for (key, value) in footer.to_key_values() {
+        writer.append_key_value_metadata(KeyValue::new(key, value));
+    }
+    let mut bytes = writer.into_inner().unwrap();
+    let path = made.path(&footer.key());
+    fs::write(&path, &bytes).unwrap();
+    made.verify(true, true);
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes.clone())).unwrap();
+    let (start, length) = reader.metadata().row_group(0).column(2).byte_range();
+    for at in start..start + length {
+        bytes[usize::try_from(at).unwrap()] = 0xff;
+    }
+    fs::write(&path, &bytes).unwrap();
+    made.verify(false, true);
+    assert!(made.verify(true, false).problems[0].contains("it cannot be read"));
 }
 
 #[test]
