@@ -1,6 +1,9 @@
 //! Proves from the footers alone that every row is in exactly one file: each chain starts where its origin does, its files
 //! are adjacent, their totals add up, and no producer's row is in two of them. In: a [`Store`]. Out: a [`Report`].
 //! Reads only. `deep` opens every file as well and looks at the rows themselves.
+//!
+//! Its limit: a chain names the file before, never the one after. The newest file of a chain cannot be missed by this proof
+//! if somebody deleted it.
 
 mod chain;
 mod deep;
@@ -22,6 +25,19 @@ pub struct Report {
     pub tables: BTreeMap<String, TableReport>,
     /// What could not be looked at.
     pub problems: Vec<String>,
+    /// Where it was looked: a folder, or `s3://bucket/prefix`.
+    #[serde(skip)]
+    pub root: String,
+    /// Where the tables may be, if none is there.
+    #[serde(skip)]
+    pub hint: Option<String>,
+}
+
+impl Report {
+    /// Nothing was proved: there is no table.
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+    }
 }
 
 /// One table: all chains of all origins in it.
@@ -90,22 +106,46 @@ pub struct Range {
 
 /// Verifies everything below the store's root. `deep` reads every file whole, one at a time.
 pub fn verify(store: &dyn Store, deep: bool) -> Report {
-    let mut report = Report { ok: true, tables: BTreeMap::new(), problems: Vec::new() };
-    match store.folders("") {
-        Err(error) => report.problems.push(chain_of(&error)),
-        Ok(folders) => {
-            for table in folders {
-                match verify_table(store, &table, deep) {
-                    Ok(None) => {}
-                    Ok(Some(found)) => drop(report.tables.insert(table, found)),
-                    Err(error) => report.problems.push(chain_of(&error)),
-                }
-            }
-        }
+    let mut report =
+        Report { ok: true, tables: BTreeMap::new(), problems: Vec::new(), root: store.address(), hint: None };
+    if let Err(error) = verify_root(store, deep, &mut report) {
+        report.problems.push(chain_of(&error));
     }
     report.ok = report.problems.is_empty() && report.tables.values().all(TableReport::is_ok);
     report
 }
+
+fn verify_root(store: &dyn Store, deep: bool, report: &mut Report) -> Result<(), StoreError> {
+    let root = &report.root;
+    // Below a table there are folders of files, which would all be strays.
+    if !store.list(origins_prefix("").trim_start_matches('/'), None)?.is_empty() {
+        report.hint = Some(format!("{root} is itself a table: name the folder that it lies in"));
+        return Ok(());
+    }
+    let folders = store.folders("")?;
+    let has_store = folders.iter().any(|folder| folder == STORE_FOLDER);
+    for table in folders {
+        match verify_table(store, &table, deep) {
+            Ok(None) => {}
+            Ok(Some(found)) => drop(report.tables.insert(table, found)),
+            Err(error) => report.problems.push(chain_of(&error)),
+        }
+    }
+    if report.tables.is_empty() && has_store {
+        let below = format!("{STORE_FOLDER}/");
+        for folder in store.folders(&below)? {
+            if !store.list(&origins_prefix(&format!("{below}{folder}")), None)?.is_empty() {
+                let root = root.trim_end_matches('/');
+                report.hint = Some(format!("there are tables one level below: name {root}/{STORE_FOLDER}"));
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Below a data folder, where the tables are unless `store.to` says otherwise.
+const STORE_FOLDER: &str = "parquet";
 
 /// The tables below the store's root: the folders with an origin document.
 pub fn tables(store: &dyn Store) -> Result<Vec<String>, StoreError> {

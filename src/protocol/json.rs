@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use jiter::{Jiter, JiterError, Peek};
+use jiter::{Jiter, JiterError, JiterErrorType, JsonErrorType, Peek};
 
 use super::value::{Object, Value};
 use super::{ParseStatus, Problem};
@@ -43,13 +43,14 @@ pub fn read(body: &[u8], depth_max: usize) -> Result<Document<'_>, Problem> {
     let mut reader = Reader {
         jiter: Jiter::new(bare.as_bytes()).with_allow_inf_nan(),
         text: bare,
+        start: 0,
         depth_max: depth_max.min(DEPTH_CEILING),
         values_left: VALUES_MAX,
         duplicate_keys: Vec::new(),
     };
     match reader.document() {
         Ok(value) => Ok(Document { value, duplicate_keys: reader.duplicate_keys }),
-        Err(stop) => Err(stop.problem(text.len() - bare.len())),
+        Err(stop) => Err(stop.problem(text.len() - bare.len() + reader.start)),
     }
 }
 
@@ -85,8 +86,10 @@ impl From<JiterError> for Stop {
 }
 
 struct Reader<'a> {
+    /// Reads `text` from `start` on.
     jiter: Jiter<'a>,
     text: &'a str,
+    start: usize,
     depth_max: usize,
     values_left: usize,
     duplicate_keys: Vec<String>,
@@ -122,10 +125,22 @@ impl<'a> Reader<'a> {
     }
 
     fn number(&mut self, peek: Peek) -> Result<Value<'a>, Stop> {
-        let start = self.jiter.current_index();
-        self.jiter.known_number_bytes(peek)?;
-        let token = self.text.get(start..self.jiter.current_index()).expect("a number is ASCII");
-        Ok(number(token))
+        let start = self.start + self.jiter.current_index();
+        let end = match self.jiter.known_number_bytes(peek) {
+            Ok(_) => self.start + self.jiter.current_index(),
+            Err(error) => match long_number(&self.text[start..]) {
+                Some(length) if is_too_long(&error) => self.go_on_at(start + length),
+                _ => return Err(error.into()),
+            },
+        };
+        Ok(number(self.text.get(start..end).expect("a number is ASCII")))
+    }
+
+    /// Continues at a place of the text. The parser holds nothing of what is open: that is this reader's own stack.
+    fn go_on_at(&mut self, start: usize) -> usize {
+        self.jiter = Jiter::new(&self.text.as_bytes()[start..]).with_allow_inf_nan();
+        self.start = start;
+        start
     }
 
     fn list(&mut self, depth: usize) -> Result<Value<'a>, Stop> {
@@ -193,6 +208,32 @@ fn keep<'a>(text: &'a str, got: &str) -> Cow<'a, str> {
     }
 }
 
+/// Whether the parser only stopped because of a number's length (4,300 digits, as in Python).
+fn is_too_long(error: &JiterError) -> bool {
+    matches!(error.error_type, JiterErrorType::JsonError(JsonErrorType::NumberOutOfRange))
+}
+
+/// Bytes of the number that the text begins with, by JSON's grammar; `None` if it is none.
+fn long_number(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let digits = |from: usize| bytes[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let whole = usize::from(bytes.first() == Some(&b'-'));
+    let mut end = whole + digits(whole);
+    if end == whole || (bytes[whole] == b'0' && end > whole + 1) {
+        return None;
+    }
+    if bytes.get(end) == Some(&b'.') {
+        let fraction = digits(end + 1);
+        end += 1 + (fraction > 0).then_some(fraction)?;
+    }
+    if matches!(bytes.get(end), Some(b'e' | b'E')) {
+        let sign = usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
+        let exponent = digits(end + 1 + sign);
+        end += 1 + sign + (exponent > 0).then_some(exponent)?;
+    }
+    Some(end)
+}
+
 /// A number's token as a value that every strict reader can take.
 fn number(token: &str) -> Value<'_> {
     match token {
@@ -236,6 +277,39 @@ mod tests {
         assert!(matches!(value("[NaN]"), Value::List(items) if matches!(items[0], Value::Double(nan) if nan.is_nan())));
         let huge = "9".repeat(400);
         assert_eq!(value(&huge), Value::Text(Cow::Borrowed(&huge)));
+    }
+
+    #[test]
+    fn a_number_of_any_length_keeps_its_digits() {
+        for length in [4_299, 4_300, 4_301, 4_302, 9_999, 100_000] {
+            for sign in ["", "-"] {
+                let huge = format!("{sign}{}", "7".repeat(length));
+                let body = format!(r#"{{"a":[1,{huge} ,{huge}],"b":{{"c":{huge},"d":1}},"e":"x","e":2}}"#);
+                let document = read(body.as_bytes(), 64).expect("valid");
+                let text = Value::Text(Cow::Borrowed(huge.as_str()));
+                let list = Value::List(vec![Value::Number("1"), text.clone(), text.clone()]);
+                assert_eq!(document.value.get(&["a"]), Some(&list), "{length}");
+                assert_eq!(document.value.get(&["b", "c"]), Some(&text));
+                assert_eq!(
+                    (document.value.get(&["b", "d"]), document.duplicate_keys.len()),
+                    (Some(&Value::Number("1")), 1)
+                );
+                assert_eq!(value(&huge), text);
+                let float = format!("{sign}0.{}", "7".repeat(length));
+                assert_eq!(value(&float), Value::Number(&float));
+                let float = format!("{huge}.5e-{length}");
+                assert_eq!(value(&float), Value::Number(&float));
+            }
+            // Damage behind it is found, where it is.
+            for damaged in ["x", ".", "e", " 1", "]"] {
+                let body = format!("[{}{damaged}", "7".repeat(length));
+                let error = read(body.as_bytes(), 64);
+                assert_eq!(error.is_ok(), damaged == "]", "{length} {damaged}");
+            }
+            let error = read(format!("[{}, x]", "7".repeat(length)).as_bytes(), 64).expect_err("x");
+            assert!(error.what.contains(&format!("at byte {}", length + 3)), "{}", error.what);
+            assert!(read(format!("0{}", "7".repeat(length)).as_bytes(), 64).is_err());
+        }
     }
 
     #[test]

@@ -8,7 +8,8 @@ use super::body::{self, Copies};
 use super::call::Call;
 use super::models::Named;
 use super::prediction::{Envelope, Prediction, Predictions};
-use crate::config::{Bodies, ProtocolChoice, VersionFrom};
+use super::redact;
+use crate::config::{Bodies, ProtocolChoice, Side, VersionFrom};
 use crate::gateway::exchange::{Keep, Kept, Origin, Outcome};
 use crate::protocol::side::media_type;
 use crate::protocol::{self, ClientId, Limits, Matter, Reading, Value};
@@ -33,8 +34,10 @@ pub fn parse<'a>(call: &'a Call, copies: &'a Copies) -> Parsed<'a> {
     let limits = Limits::from(&route.capture);
     let read = route.protocol != ProtocolChoice::Raw;
     let answered = call.answered();
-    let request = copies.request.side(&call.request_headers, read, limits.depth_max);
-    let response = copies.response.side(&call.response_headers, read && answered, limits.depth_max);
+    let mut request = copies.request.side(&call.request_headers, read, limits.depth_max);
+    let mut response = copies.response.side(&call.response_headers, read && answered, limits.depth_max);
+    redact::withhold(&mut request, &route.redact, Side::Inputs);
+    redact::withhold(&mut response, &route.redact, Side::Outputs);
     let version = match &route.version {
         Some(VersionFrom::Response(keys)) => {
             response.value.as_ref().ok().and_then(|value| value.get(keys)).and_then(Value::as_word)
@@ -184,26 +187,35 @@ fn trace_id(head: &HeaderMap) -> Option<String> {
     valid.then(|| trace.to_ascii_lowercase())
 }
 
-/// Kept headers, then tags, then labels, then weir's own words; the later wins.
+/// Names in `metadata` that are weir's own. Of these, of kept headers' names, and of what begins like an answer's header, a
+/// client's tag is left out even where weir has nothing to say: nobody could tell it from weir's.
+const OWN_WORDS: [&str; 4] = ["duplicate_keys", "model_asked", "request_hmac", "response_hmac"];
+/// Begins the names of an answer's headers.
+const ANSWER_HEADER: &str = "response.";
+
+/// Tags, then labels, then kept headers, then weir's own words; the later wins. So what a client says can hide nothing that
+/// the operator or weir says.
 fn metadata(call: &Call, duplicate_keys: &[String], model_asked: Option<String>) -> Vec<(String, String)> {
     let mut metadata: Vec<(String, String)> = Vec::new();
     let mut set = |name: String, value: String| match metadata.iter_mut().find(|(known, _)| *known == name) {
         Some(entry) => entry.1 = value,
         None => metadata.push((name, value)),
     };
+    for (name, value) in &call.tags {
+        if !is_taken(name, &call.route.capture.headers) {
+            set(name.clone(), value.clone());
+        }
+    }
+    for (name, value) in &call.route.labels {
+        set(name.clone(), value.clone());
+    }
     for name in &call.route.capture.headers {
         if let Some(line) = header(&call.request_headers, name) {
             set(name.clone(), line);
         }
         if let Some(line) = header(&call.response_headers, name) {
-            set(format!("response.{name}"), line);
+            set(format!("{ANSWER_HEADER}{name}"), line);
         }
-    }
-    for (name, value) in &call.tags {
-        set(name.clone(), value.clone());
-    }
-    for (name, value) in &call.route.labels {
-        set(name.clone(), value.clone());
     }
     if !duplicate_keys.is_empty() {
         set("duplicate_keys".to_owned(), shorten(duplicate_keys.join(","), CLIENT_ID_BYTES_MAX));
@@ -212,6 +224,12 @@ fn metadata(call: &Call, duplicate_keys: &[String], model_asked: Option<String>)
         set("model_asked".to_owned(), asked);
     }
     metadata
+}
+
+/// Whether a name in `metadata` is no client's to give.
+fn is_taken(name: &str, headers: &[String]) -> bool {
+    let name = name.to_ascii_lowercase();
+    OWN_WORDS.contains(&name.as_str()) || headers.contains(&name) || name.starts_with(ANSWER_HEADER)
 }
 
 #[cfg(test)]

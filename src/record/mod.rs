@@ -56,4 +56,4 @@ impl ContentType {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -2,10 +2,13 @@
 //! what the route's rules forbid. Everything that is encoded has passed here.
 //!
 //! Fails closed: on a route with rules no body is ever stored, and of a side that was not parsed whole, and of every
-//! error answer with its text, only the length and an HMAC-SHA256 stay.
+//! error answer with its text, only the length and an HMAC-SHA256 stay. A body in which names may be values, so that no rule
+//! could find them, is not parsed to begin with: [`withhold`].
 //!
 //! A rule's path starts at a row. A batch that could not be split is one row whose lists hold the rows, so a path is also
 //! followed from each element of a list at the top (and of columns at the top): rather one value too many is dropped.
+
+mod hidden;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -17,7 +20,7 @@ use crate::config::{Bodies, RedactAction, RedactRule, Side, VersionFrom};
 use crate::gateway::exchange::Origin;
 use crate::protocol::generic;
 use crate::protocol::names::Names;
-use crate::protocol::{Object, Value};
+use crate::protocol::{self, Object, ParseStatus, Problem, Value};
 
 /// What redaction must know beyond the record itself.
 pub struct Facts {
@@ -25,6 +28,21 @@ pub struct Facts {
     pub whole: [bool; 2],
     /// The keys under which the client's id stood in the request's body, if it did.
     pub client_id_keys: Option<&'static [&'static str]>,
+}
+
+/// Takes a side from every parser, before any has seen it, if rules by name could not find their fields in it.
+pub fn withhold(body: &mut protocol::Side<'_>, rules: &[RedactRule], side: Side) {
+    if rules.is_empty() {
+        return;
+    }
+    let Ok(value) = &body.value else { return };
+    if let Some(why) = hidden::hides_names(value, rules, side) {
+        let problem = Problem::new(ParseStatus::Unsupported, format!("redaction could miss a field here: {why}"));
+        // The names of keys may be those of a table's rows.
+        body.duplicate_keys.clear();
+        body.bytes = Err(problem.clone());
+        body.value = Err(problem);
+    }
 }
 
 /// Applies the route's rules to all that would be kept. `key` makes the HMACs.

@@ -13,6 +13,7 @@ use crate::config::{self, Capture, CaptureMode, ProtocolChoice, Route, Rows, Tim
 use crate::gateway::exchange::{Captured, Keep, Kept, Origin, Outcome, Timings};
 
 mod fixtures;
+mod hidden_names;
 mod limits;
 mod properties;
 mod redaction;

@@ -11,6 +11,7 @@
 //! [`Message`]: crate::source::Message
 
 mod build;
+mod checksum;
 mod columns;
 mod cursor;
 mod envelope;
@@ -27,6 +28,7 @@ mod write;
 mod tests;
 
 pub use build::RowKind;
+pub use checksum::check as check_data;
 pub use schema::{Field, Schema, SchemaError, Type};
 pub use survey::Survey;
 pub use write::{FileWriter, TableError, Written};

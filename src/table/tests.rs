@@ -17,6 +17,7 @@ use crate::source::{ContentType, Damaged, Message};
 mod dirty;
 mod floats;
 mod growth;
+mod own_records;
 mod parquet_settings;
 mod rules;
 mod walks;

@@ -10,6 +10,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 
 use super::build::{Builder, RowKind};
+use super::checksum::Running;
 use super::properties::{self, SAMPLE_ROWS};
 use super::schema::Schema;
 use super::survey::Survey;
@@ -75,13 +76,13 @@ enum Output<W: Write + Send> {
 /// The finished file's size is known to nobody else: the Parquet writer is gone when its footer is written.
 struct Counted<W> {
     out: W,
-    bytes: u64,
+    written: Running,
 }
 
 impl<W: Write> Write for Counted<W> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let written = self.out.write(bytes)?;
-        self.bytes += written as u64;
+        self.written.add(&bytes[..written]);
         Ok(written)
     }
 
@@ -181,9 +182,15 @@ impl<W: Write + Send> FileWriter<W> {
         }
         let topic = self.topic;
         let parquet = |source| TableError::Parquet { topic: topic.clone(), source };
-        let Counted { mut out, bytes } = writer.into_inner().map_err(parquet)?;
-        out.flush().map_err(|error| parquet(ParquetError::External(Box::new(error))))?;
-        Ok(Written { rows: self.rows, quarantined: self.quarantined, bytes, out })
+        let io = |error| parquet(ParquetError::External(Box::new(error)));
+        // The last row group, and through the writer's buffer: then the checksum has seen all data.
+        writer.flush().map_err(parquet)?;
+        writer.sync().map_err(io)?;
+        let checksum = writer.inner().written.entry();
+        writer.append_key_value_metadata(checksum);
+        let Counted { mut out, written } = writer.into_inner().map_err(parquet)?;
+        out.flush().map_err(io)?;
+        Ok(Written { rows: self.rows, quarantined: self.quarantined, bytes: written.bytes(), out })
     }
 
     fn write_batch(&mut self) -> Result<(), TableError> {
@@ -215,9 +222,12 @@ impl<W: Write + Send> FileWriter<W> {
             Output::Gone => return Err(self.parquet(ParquetError::General("the file failed before".to_owned()))),
         };
         let properties = properties::for_sample(&batches, &self.settings).map_err(|source| self.parquet(source))?;
-        let mut writer =
-            ArrowWriter::try_new(Counted { out, bytes: 0 }, self.builder.arrow().clone(), Some(properties))
-                .map_err(|source| self.parquet(source))?;
+        let mut writer = ArrowWriter::try_new(
+            Counted { out, written: Running::default() },
+            self.builder.arrow().clone(),
+            Some(properties),
+        )
+        .map_err(|source| self.parquet(source))?;
         for batch in batches {
             writer.write(&batch).map_err(|source| self.parquet(source))?;
         }

@@ -1,21 +1,25 @@
-//! The rows themselves: as many as the footers say, each at an offset of its file's range, no id of weir's twice.
+//! The rows themselves: as many as the footers say, each at an offset of its file's range, no id of weir's twice. Every
+//! column is decoded, and a file's data are compared with the checksum in its footer.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
 use arrow_array::{Array, RecordBatch};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::DataType;
-use parquet::arrow::ProjectionMask;
+use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::table::Contents;
 use super::{TableReport, chain_of};
 use crate::drain::footer::Footer;
 use crate::drain::store::{Store, StoreError, read_footer};
+use crate::table::check_data;
 
 /// Ids compared at once, of 16 bytes each: a table of more rows is read several times.
 const IDS_MAX: usize = 4_000_000;
@@ -37,8 +41,7 @@ pub(super) fn check(store: &dyn Store, contents: &Contents, report: &mut TableRe
                 collect_ids(batch, pass, passes, &mut ids);
             });
             if pass == 0 {
-                let unreadable = read.err().map(|error| format!("it cannot be read: {}", chain_of(&error)));
-                let wrong = unreadable.or_else(|| rows.wrong());
+                let wrong = read.err().or_else(|| rows.wrong());
                 report.problems.extend(wrong.map(|what| format!("`{key}`: {what}")));
             }
         }
@@ -52,17 +55,56 @@ pub(super) fn check(store: &dyn Store, contents: &Contents, report: &mut TableRe
     Ok(())
 }
 
+/// What is looked at; the other columns are only decoded.
 const COLUMNS: [&str; 3] = ["id", "_source", "_offset"];
 
-fn read(bytes: bytes::Bytes, mut each: impl FnMut(&BTreeMap<&'static str, ColumnOf>)) -> Result<(), ParquetError> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
-    let schema = builder.schema().clone();
-    let wanted = COLUMNS.iter().filter_map(|name| schema.index_of(name).ok());
-    let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
-    for batch in builder.with_projection(mask).with_batch_size(8192).build()? {
-        each(&columns(&batch?)?);
+/// Rows decoded at once, and about how many bytes of them.
+const BATCH_ROWS: usize = 8_192;
+const BATCH_BYTES: u64 = 16 << 20;
+
+/// Reads all rows of a file, a batch at a time.
+///
+/// # Errors
+/// Why it cannot be read to its end.
+fn read(bytes: Bytes, mut each: impl FnMut(&BTreeMap<&'static str, ColumnOf>)) -> Result<(), String> {
+    // The decoder has assertions about what encoded pages hold; a damaged file must not end the proof of the others.
+    let read = catch_unwind(AssertUnwindSafe(|| -> Result<(), Unreadable> {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone())?;
+        check_data(builder.metadata().file_metadata().key_value_metadata(), &bytes).map_err(Unreadable::Changed)?;
+        let rows = batch_rows(builder.metadata());
+        for batch in builder.with_batch_size(rows).build()? {
+            each(&columns(&batch?)?);
+        }
+        Ok(())
+    }));
+    match read {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(Unreadable::Changed(why))) => Err(why),
+        Ok(Err(Unreadable::Parquet(error))) => Err(format!("it cannot be read: {}", chain_of(&error))),
+        Err(_) => Err("it cannot be read: it is damaged in a way that the decoder does not survive".to_owned()),
     }
-    Ok(())
+}
+
+enum Unreadable {
+    /// Its data are not what was written.
+    Changed(String),
+    Parquet(ParquetError),
+}
+
+impl<E: Into<ParquetError>> From<E> for Unreadable {
+    fn from(error: E) -> Unreadable {
+        Unreadable::Parquet(error.into())
+    }
+}
+
+/// As many rows of the widest row group as fit into a batch.
+fn batch_rows(metadata: &ParquetMetaData) -> usize {
+    let widths = metadata.row_groups().iter().map(|group| {
+        let [bytes, rows] = [group.total_byte_size(), group.num_rows()].map(|n| u64::try_from(n).unwrap_or(0).max(1));
+        bytes.div_ceil(rows)
+    });
+    let widest = widths.max().unwrap_or(1);
+    usize::try_from(BATCH_BYTES / widest).unwrap_or(BATCH_ROWS).clamp(1, BATCH_ROWS)
 }
 
 /// A column in the one form it is looked at.

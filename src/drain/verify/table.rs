@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::chain::Chain;
+use super::text::Count;
 use super::{PartitionReport, Range, SourceReport, TableReport, chain_of};
 use crate::drain::footer::{Footer, Intervals};
 use crate::drain::names::{ChainId, FileName, ORIGIN_VERSION, OriginDoc, PARQUET, parse_key, parse_origin_key};
@@ -87,7 +88,8 @@ impl Contents {
         }
         report.sources = sources(&seen);
         for (source, found) in report.sources.iter().filter(|(_, found)| found.missing > 0) {
-            report.notes.push(format!("{} rows of source {source} are not here, or not yet", found.missing));
+            let rows = Count(found.missing, "row");
+            report.notes.push(format!("not here, or not yet: {rows} of source {source}"));
         }
         Ok(report)
     }

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::KeyValue;
 
 use super::*;
-use crate::config::Partitioning;
+use crate::config::{Encodings, Parquet, Partitioning};
 use crate::drain::footer::{FOOTER_VERSION, Footer, Sources, Totals};
 use crate::drain::names::{ChainId, Dt, ORIGIN_VERSION, OriginDoc};
 use crate::drain::store::{Content, Folder};
+use crate::source::{ContentType, Message};
+use crate::table::{FileWriter, Survey};
 
 const DAY_MS: i64 = 86_400_000;
 const SOURCE: &str = "0123456789abcdef0123456789abcdef-0-0000000a";
@@ -146,7 +149,135 @@ fn a_chain_without_files_and_a_root_without_tables_are_ok() {
     fs::create_dir_all(dir.path().join("pictures")).unwrap();
     fs::write(dir.path().join("pictures/cat.parquet"), "no table, so nobody's stray").unwrap();
     let report = verify(&Folder::open(dir.path()).unwrap(), true);
-    assert!(report.ok && report.tables.is_empty(), "{report}");
+    assert!(report.ok && report.is_empty() && report.hint.is_none(), "{report}");
+    assert_eq!(report.to_string(), format!("no table in {}\n", dir.path().display()));
+}
+
+#[test]
+fn a_root_one_level_too_high_or_too_low_is_told_so() {
+    let made = Made::chain(0, 3);
+    let too_low = made.path("churn");
+    let report = verify(&Folder::open(&too_low).unwrap(), true);
+    let text =
+        format!("no table in {0}\n  {0} is itself a table: name the folder that it lies in\n", too_low.display());
+    assert_eq!((report.is_empty(), report.ok, report.to_string()), (true, true, text));
+    assert_eq!(serde_json::to_value(&report).unwrap(), serde_json::json!({"ok": true, "tables": {}, "problems": []}));
+
+    let above = tempfile::tempdir().unwrap();
+    let root = above.path().display();
+    fs::create_dir(above.path().join("parquet")).unwrap();
+    assert_eq!(verify(&Folder::open(above.path()).unwrap(), false).hint, None);
+    fs::rename(&too_low, above.path().join("parquet/churn")).unwrap();
+    let report = verify(&Folder::open(above.path()).unwrap(), true);
+    let text = format!("no table in {root}\n  there are tables one level below: name {root}/parquet\n");
+    assert_eq!((report.is_empty(), report.to_string()), (true, text));
+}
+
+#[test]
+fn the_text_counts_as_people_do() {
+    let made = Made::chain(0, 1);
+    let mut footer = made.footers[0].clone();
+    footer.next = 1_334;
+    footer.rows = 1_234;
+    footer.totals = Totals { consumed: 1_235, stored: 1_234, resent: 1 };
+    made.write(&footer);
+    let text = verify(&made.store, false).to_string();
+    assert_eq!(
+        text,
+        format!(
+            "churn: ok\n  1 file, 1,234 rows, 1 of them quarantined\n  \
+             churn.g01-p0000  offsets 100..1334, 1 file, 1,234 rows, 1 resend left out\n  \
+             churn.g01-p0001  offsets 0..0, 0 files, 0 rows\n  \
+             source {SOURCE}  seqs 100..110, 10 rows\n  \
+             expected 10 rows by the seqs of all sources, found 1,234 in the files\n\
+             ok: every row is in exactly one file\n"
+        )
+    );
+}
+
+/// A file as the drain writes it, and where its data end.
+fn real_file(footer: &Footer) -> (Vec<u8>, usize) {
+    let value = |n: u64| {
+        format!(
+            r#"{{"id":"a-{n}","model_name":"churn","inputs":{{"age":{n}.25,"city":"c{}","ok":true,"list":[1,2,{n}]}},"outputs":{{"p":0.{n}}},"outcome":"complete","metadata":{{"k":"v{n}"}}}}"#,
+            n % 3
+        )
+    };
+    let messages: Vec<Message> = (footer.first..footer.next)
+        .map(|offset| Message {
+            offset,
+            timestamp_ms: 0,
+            create_time: false,
+            key: None,
+            value: Some(value(offset).into()),
+            content_type: ContentType::Json,
+            source: Some(SOURCE.into()),
+            seq: Some(offset),
+            damaged: None,
+        })
+        .collect();
+    let mut survey = Survey::new(100);
+    messages.iter().for_each(|message| survey.add(message));
+    let schema = Arc::new(survey.propose(None).unwrap());
+    let settings = Parquet { zstd_level: 1, row_group_rows: 131_072, encodings: Encodings::Compatible };
+    let mut writer = FileWriter::new(schema, "churn", 0, Vec::new(), settings).unwrap();
+    for message in &messages {
+        writer.push(message).unwrap();
+    }
+    let bytes = writer.finish(footer.to_key_values()).unwrap().out;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes.clone())).unwrap();
+    let chunks = reader.metadata().row_groups().iter().flat_map(|group| group.columns());
+    let end = chunks.map(|chunk| chunk.byte_range()).map(|(start, length)| start + length).max().unwrap();
+    (bytes, usize::try_from(end).unwrap())
+}
+
+#[test]
+fn deep_sees_every_changed_byte_of_the_data() {
+    let made = Made::chain(0, 1);
+    let mut footer = made.footers[0].clone();
+    footer.next = 400;
+    footer.rows = 300;
+    footer.totals = Totals { consumed: 300, stored: 300, resent: 0 };
+    let (whole, end) = real_file(&footer);
+    let path = made.path(&footer.key());
+    fs::write(&path, &whole).unwrap();
+    made.verify(true, true);
+    assert!(end > 5_000, "{end} bytes of data");
+    for at in (0..end).step_by(97) {
+        let mut changed = whole.clone();
+        changed[at] ^= 1 << (at % 8);
+        fs::write(&path, &changed).unwrap();
+        let report = verify(&made.store, true);
+        assert!(!report.ok, "a changed byte at {at} of {end} is ok");
+    }
+}
+
+#[test]
+fn deep_decodes_columns_that_it_does_not_look_at() {
+    // As another program writes a file: without a checksum.
+    let made = Made::chain(0, 1);
+    let footer = &made.footers[0];
+    let texts =
+        |of: &str| Arc::new(StringArray::from((0..10).map(|n| format!("{of}-{n}")).collect::<Vec<_>>())) as ArrayRef;
+    let offsets: ArrayRef = Arc::new(Int64Array::from_iter_values(100..110));
+    let batch = RecordBatch::try_from_iter([("id", texts("id")), ("_offset", offsets), ("extra", texts("x"))]).unwrap();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    for (key, value) in footer.to_key_values() {
+        writer.append_key_value_metadata(KeyValue::new(key, value));
+    }
+    let mut bytes = writer.into_inner().unwrap();
+    let path = made.path(&footer.key());
+    fs::write(&path, &bytes).unwrap();
+    made.verify(true, true);
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes.clone())).unwrap();
+    let (start, length) = reader.metadata().row_group(0).column(2).byte_range();
+    for at in start..start + length {
+        bytes[usize::try_from(at).unwrap()] = 0xff;
+    }
+    fs::write(&path, &bytes).unwrap();
+    made.verify(false, true);
+    assert!(made.verify(true, false).problems[0].contains("it cannot be read"));
 }
 
 #[test]

@@ -117,6 +117,26 @@ fn metadata_holds_headers_tags_and_labels() {
 }
 
 #[test]
+fn a_tag_forges_neither_a_header_nor_a_word_of_weirs() {
+    let forged = ["content-type", "x-request-id", "response.content-type", "response.server", "duplicate_keys"];
+    let forged = forged.into_iter().chain(["model_asked", "request_hmac", "response_hmac", "Request_HMAC"]);
+    let mut call = call(r#"{"a":1,"a":2}"#, "{}");
+    call.tags = forged.map(|name| (name.to_owned(), "forged".to_owned())).collect();
+    call.tags.push(("run".to_owned(), "7".to_owned()));
+    call.request_headers.remove("x-request-id");
+    let metadata = json!({"content-type": "application/json", "response.content-type": "application/json", "run": "7",
+        "duplicate_keys": "a"});
+    assert_eq!(only(&call)["metadata"], metadata);
+
+    // An operator's label does not hide a header either, and where a tag and a label meet, the label stays.
+    let call = with_route(call, |route| {
+        route.labels = [("content-type", "label"), ("run", "label")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    });
+    let metadata = &only(&call)["metadata"];
+    assert_eq!((&metadata["content-type"], &metadata["run"]), (&json!("application/json"), &json!("label")));
+}
+
+#[test]
 fn the_version_comes_from_where_the_route_says() {
     let mut base = call("{}", "{}");
     base.response_headers.insert("x-model-version", HeaderValue::from_static("v9"));

@@ -3,9 +3,9 @@
 use super::*;
 use crate::config::{RedactAction, RedactRule, Side, VersionFrom};
 
-const CANARY: &str = "canary-7f3a";
+pub(super) const CANARY: &str = "canary-7f3a";
 
-fn rule(side: Side, path: &str) -> RedactRule {
+pub(super) fn rule(side: Side, path: &str) -> RedactRule {
     RedactRule { side, keys: path.split('.').map(str::to_owned).collect(), action: RedactAction::Drop }
 }
 
@@ -24,7 +24,7 @@ fn redacting(call: Call) -> Call {
 }
 
 /// The messages of a call, none of which may hold the canary.
-fn clean(call: &Call) -> Vec<serde_json::Value> {
+pub(super) fn clean(call: &Call) -> Vec<serde_json::Value> {
     let messages = recorder().messages(call).1;
     for message in &messages {
         let text = String::from_utf8_lossy(message);
