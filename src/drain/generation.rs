@@ -119,7 +119,7 @@ fn start(found: Option<&Found>, bounds: &Bounds, old: Option<&OriginDoc>) -> u64
                 last_here.as_ref().is_none_or(|here| here.is_empty() || last_hash.is_empty() || here == last_hash);
             (record && same(topic_id)).then_some(*next)
         }
-        None => old.filter(|doc| same(&doc.topic_id)).map(|_| bounds.start),
+        None => old.is_none_or(|doc| same(&doc.topic_id)).then_some(bounds.start),
     };
     let acknowledged = continued.map_or(0, |next| next.max(bounds.hint.unwrap_or(0)));
     if acknowledged > bounds.end { bounds.start } else { acknowledged.max(bounds.start) }
@@ -189,5 +189,7 @@ mod tests {
             "the newest files are gone: not stored again"
         );
         assert_eq!(at(None, bounds(130, 500, "id-1", Some(130))), 130, "all files are gone");
+        assert_eq!(start(None, &bounds(0, 500, "id-1", Some(130)), None), 130, "the document too");
+        assert_eq!(start(None, &bounds(0, 500, "id-1", None), None), 0, "nothing was ever stored");
     }
 }

@@ -33,7 +33,7 @@ pub struct Open {
     pub topic_id: String,
     /// First offsets of all partitions of this origin that are known, for a new document; `None`: do not make one.
     pub starts: Option<BTreeMap<u32, u64>>,
-    /// What the source remembers to have been stored of this partition.
+    /// The furthest that the source remembers to have been stored of any of the origin's partitions.
     pub hint: Option<u64>,
     pub now_ms: i64,
 }
@@ -206,7 +206,8 @@ fn open_chain(store: &dyn Store, open: &Open) -> Result<Option<Opened>, PinError
                 starts: starts.clone(),
                 created_ms: open.now_ms,
             };
-            if let Some(hint) = open.hint.filter(|hint| *hint > doc.start(*partition)) {
+            // Whatever the new document would start with: rows of a log are looked for from its cursor on.
+            if let Some(hint) = open.hint.filter(|hint| *hint > 0) {
                 let refusal = Refusal::OriginMissing { table: doc.table.clone(), key: doc.key(), hint };
                 return Err(PinError::Refused(Box::new(refusal)));
             }
@@ -272,10 +273,15 @@ pub fn newest_file(
 
 fn run_create(store: &dyn Store, Create { chain, key, file }: &Create) -> Done {
     let created = || -> Result<Done, StoreError> {
-        if let Some(newer) =
-            pin::newest_generation(store, &chain.table, &chain.origin)?.filter(|newest| *newest > chain.generation)
-        {
-            return Ok(Done::Superseded(newer));
+        match pin::newest_generation(store, &chain.table, &chain.origin)? {
+            Some(newest) if newest > chain.generation => return Ok(Done::Superseded(newest)),
+            Some(newest) if newest == chain.generation => {}
+            // A folder that was emptied or unmounted takes files as a new one does.
+            _ => {
+                let (table, key) =
+                    (chain.table.clone(), names::origin_key(&chain.table, &chain.origin, chain.generation));
+                return Ok(Done::Refused(Box::new(Refusal::OriginGone { table, key })));
+            }
         }
         fail_point!("drain_before_create");
         let created = store.create(key, Content::File(file))?;

@@ -52,6 +52,13 @@ pub enum Refusal {
     )]
     OriginMissing { table: String, key: String, hint: u64 },
 
+    /// The document that says where the chain starts is gone while the chain is drained.
+    #[error(
+        "{table}: `{key}` is gone: was the folder emptied or unmounted while rows were stored? Nothing was written. Put the files back, and \
+         the drain goes on by itself; or start anew: stop the drain, then `weir drain --once --new-generation`"
+    )]
+    OriginGone { table: String, key: String },
+
     /// A file stands under our key and is not of our chain.
     #[error(
         "`{key}` is not what its name says ({why}). Nothing was written. Look with `weir verify`, move the file out of the table, \

@@ -411,15 +411,19 @@ impl Runner {
     fn open(&self, id: &PartitionId, partition: &Partition) -> Open {
         // Those of this origin, this partition's own among them (it is out of the map while it steps).
         let others = self.partitions.iter().filter(|(other, _)| other.topic == id.topic && other.origin == id.origin);
-        let all = others.map(|(other, partition)| (other, &partition.bounds)).chain([(id, &partition.bounds)]);
+        let all: Vec<_> =
+            others.map(|(other, partition)| (other, &partition.bounds)).chain([(id, &partition.bounds)]).collect();
         let start =
             |bounds: &crate::source::Bounds| if self.config.drain.start_earliest { bounds.start } else { bounds.end };
+        let hint = all.iter().filter_map(|(_, bounds)| bounds.hint).max();
         Open {
             partition: id.clone(),
             partitioning: self.config.store.partition,
             topic_id: partition.bounds.topic_id.clone(),
-            starts: partition.new_origin.then(|| all.map(|(id, bounds)| (id.partition, start(bounds))).collect()),
-            hint: partition.bounds.hint,
+            starts: partition
+                .new_origin
+                .then(|| all.iter().map(|(id, bounds)| (id.partition, start(bounds))).collect()),
+            hint,
             now_ms: now_ms(),
         }
     }

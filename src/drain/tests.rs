@@ -1,5 +1,7 @@
 //! The whole drain on a source in memory and a folder: rows in = rows out, however often it dies.
 
+mod lanes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -228,6 +230,7 @@ struct World {
     topic: Topic,
     roll_every: Duration,
     roll_bytes: u64,
+    earliest: bool,
 }
 
 impl World {
@@ -240,15 +243,20 @@ impl World {
             topic: Topic::new(partitions),
             roll_every: Duration::from_millis(20),
             roll_bytes: 128 << 20,
+            earliest: true,
         }
     }
 
     fn start_in(&self, data_dir: &Path) -> Drain {
+        self.start_on(data_dir, MemorySource::boxed(&self.topic))
+    }
+
+    fn start_on(&self, data_dir: &Path, source: Box<dyn Source>) -> Drain {
         let config = DrainConfig {
             drain: config::Drain {
                 topics: Vec::new(),
                 group: "weir-drain".into(),
-                start_earliest: true,
+                start_earliest: self.earliest,
                 spool_bytes_max: 4 << 30,
                 resend_window: Duration::from_secs(7 * 86_400),
             },
@@ -267,7 +275,7 @@ impl World {
             data_dir: data_dir.to_owned(),
             waiting_bytes_max: 1 << 30,
         };
-        Drain::start(config, self.store.clone(), MemorySource::boxed(&self.topic)).unwrap()
+        Drain::start(config, self.store.clone(), source).unwrap()
     }
 
     fn start(&self) -> Drain {
