@@ -18,9 +18,9 @@
 use super::footer::Footer;
 use super::names::ChainId;
 use super::refusal::Refusal;
-use super::seal::{Head, Seal, Sealed};
+use super::seal::{Head, Seal, Sealed, record_hash};
 use crate::config::Partitioning;
-use crate::source::Bounds;
+use crate::source::{Before, Bounds};
 
 /// How often a head that should reach further is looked for again before the chain is refused: a listing may be late.
 const LOOKUPS_MAX: u32 = 3;
@@ -61,8 +61,41 @@ pub enum Step<'a> {
 pub struct Found {
     pub key: String,
     pub footer: Footer,
-    /// The hash of the source's own last record below `footer.next`, where it can be read.
-    pub last_here: Option<String>,
+    /// The source's own last record below `footer.next`.
+    pub last_here: LastHere,
+}
+
+/// What the source holds where a file ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LastHere {
+    /// The hash of its record; empty where that is damaged.
+    Hash(String),
+    /// It cannot tell.
+    Unknown,
+    /// It ends before.
+    NotThere,
+}
+
+impl From<&Before> for LastHere {
+    fn from(before: &Before) -> LastHere {
+        match before {
+            Before::Known(message) => LastHere::Hash(record_hash(message)),
+            Before::Unknown => LastHere::Unknown,
+            Before::NotThere => LastHere::NotThere,
+        }
+    }
+}
+
+impl LastHere {
+    /// Whether nothing speaks against the file's last record being this one.
+    pub fn may_be(&self, last_hash: &str) -> bool {
+        match self {
+            // Damage is in no hash, but it is in the copy of a log too: both have it, or they are not one.
+            LastHere::Hash(here) => here == last_hash,
+            LastHere::Unknown => true,
+            LastHere::NotThere => false,
+        }
+    }
 }
 
 /// What became of a create.
@@ -246,12 +279,14 @@ impl Chain {
         if let Some(refusal) = self.doubt_topic(&footer.topic_id) {
             return Some(refusal);
         }
-        match last_here {
-            Some(here) if !here.is_empty() && !footer.last_hash.is_empty() && *here != footer.last_hash => {
-                Some(Refusal::OtherRecord { chain: self.id().into(), key: key.clone(), head: footer.next })
-            }
-            _ => None,
+        if last_here.may_be(&footer.last_hash) {
+            return None;
         }
+        let chain = self.id().into();
+        Some(match last_here {
+            LastHere::NotThere => Refusal::Longer { chain, key: key.clone(), head: footer.next },
+            _ => Refusal::OtherRecord { chain, key: key.clone(), head: footer.next },
+        })
     }
 
     fn doubt_topic(&self, stored: &str) -> Option<Refusal> {

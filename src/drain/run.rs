@@ -7,13 +7,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fail::fail_point;
 
-use super::chain::{Answer, Chain, Found, Outcome, Pinned, Step};
+use super::chain::{Answer, Chain, Found, LastHere, Outcome, Pinned, Step};
 use super::footer::Footer;
 use super::jobs::{Create, Done, Job, Jobs, Open};
 use super::names::{ChainId, OriginDoc};
 use super::partition::{Partition, Sending};
 use super::requests::Targets;
-use super::seal::record_hash;
 use super::status::{Failure, LastFile, Status};
 use super::store::{Kind, Store};
 use super::triggers::{Backoff, Cause, under_pressure};
@@ -228,7 +227,7 @@ impl Runner {
     }
 
     fn found(&mut self, id: &PartitionId, key: String, footer: Footer) -> Result<Found, SourceError> {
-        let last_here = self.source.record_before(id, footer.next)?.map(|message| record_hash(&message));
+        let last_here = LastHere::from(&self.source.record_before(id, footer.next)?);
         Ok(Found { key, footer, last_here })
     }
 

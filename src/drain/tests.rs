@@ -15,7 +15,7 @@ use super::store::{Content, Created, Folder, Listed, Store, StoreError, read_foo
 use super::triggers::Cause;
 use super::*;
 use crate::record::ContentType;
-use crate::source::{Bounds, Event, Message, Messages, PartitionId, Progress, SourceError};
+use crate::source::{Before, Bounds, Event, Message, Messages, PartitionId, Progress, SourceError};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -165,9 +165,9 @@ impl Source for MemorySource {
         Ok(())
     }
 
-    fn record_before(&mut self, partition: &PartitionId, next: u64) -> Result<Option<Message>, SourceError> {
+    fn record_before(&mut self, partition: &PartitionId, next: u64) -> Result<Before, SourceError> {
         let log = self.topic.with(|inner| inner.partitions[partition.partition as usize].clone());
-        Ok(log.into_iter().rfind(|message| message.offset < next))
+        Ok(log.into_iter().rfind(|message| message.offset < next).map_or(Before::Unknown, Before::Known))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Bounds, Damaged, Event, Message, Messages, PartitionId, Progress, Source, SourceError};
+use super::{Before, Bounds, Damaged, Event, Message, Messages, PartitionId, Progress, Source, SourceError};
 use crate::log::{Item, Lane, Logs, Reader};
 
 /// Every lane of every log; new lanes are assigned as they appear.
@@ -97,15 +97,24 @@ impl Source for Lanes {
         Ok(())
     }
 
-    fn record_before(&mut self, partition: &PartitionId, next: u64) -> Result<Option<Message>, SourceError> {
-        let Some(seq) = next.checked_sub(1) else { return Ok(None) };
+    fn record_before(&mut self, partition: &PartitionId, next: u64) -> Result<Before, SourceError> {
+        let Some(seq) = next.checked_sub(1) else { return Ok(Before::Unknown) };
         let lane = &self.state(partition)?.lane;
-        // Below the cursor a segment may be gone, and beyond the end is nothing: the bounds judge those.
         if seq >= lane.synced() {
-            return Ok(None);
+            return Ok(Before::NotThere);
         }
-        let Ok(mut rows) = self.read(partition, seq, next) else { return Ok(None) };
-        Ok(rows.next().unwrap_or(None).filter(|message| message.offset == seq))
+        // What lies below the cursor was stored by this log, and its segment may be gone. The rest is there, or there is something to see to.
+        let delivered = seq < lane.cursor();
+        let found = self.read(partition, seq, next).and_then(|mut rows| rows.next());
+        match found {
+            Ok(Some(message)) if message.offset == seq => Ok(Before::Known(message)),
+            _ if delivered => Ok(Before::Unknown),
+            Ok(_) => Err(SourceError::Other(format!(
+                "row {seq} of log {} lane {} cannot be compared with the last one of a file in the store",
+                partition.topic, partition.partition
+            ))),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -77,6 +77,17 @@ pub struct Damaged {
     pub why: String,
 }
 
+/// What a source knows of the last message before a position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Before {
+    /// It can be read without moving (a log).
+    Known(Message),
+    /// It cannot be told here, or not any more: it was stored and deleted.
+    Unknown,
+    /// The source never had so many messages.
+    NotThere,
+}
+
 /// Reads messages at hand, in order, from one offset on.
 pub trait Messages {
     /// The next message below the end the reader was opened with.
@@ -106,9 +117,9 @@ pub trait Source: Send {
     /// Everything below `next` is stored: the log's cursor moves, the spool is cut, Kafka's offset is committed as a hint.
     fn commit(&mut self, partition: &PartitionId, next: u64) -> Result<(), SourceError>;
 
-    /// The last message below `next`, where it can be read without moving (a log): tells whether a file is of this source. `None`: not known.
-    fn record_before(&mut self, _partition: &PartitionId, _next: u64) -> Result<Option<Message>, SourceError> {
-        Ok(None)
+    /// The last message below `next`: tells whether a file that ends there is of this source.
+    fn record_before(&mut self, _partition: &PartitionId, _next: u64) -> Result<Before, SourceError> {
+        Ok(Before::Unknown)
     }
 
     /// Whether every partition that exists now has been told of: "everything at hand" means nothing before that.

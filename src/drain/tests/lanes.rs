@@ -109,3 +109,52 @@ fn a_store_that_is_emptied_under_a_running_drain_takes_no_file_and_goes_on_when_
     assert_eq!(rows_stored(&world), 5);
     process.stop();
 }
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to)
+        } else {
+            std::fs::copy(entry.path(), &to).map(drop).unwrap()
+        }
+    }
+}
+
+#[test]
+fn a_copied_data_dir_adopts_no_file_that_reaches_beyond_its_own_log() {
+    let world = World::new(0);
+    let process = world.process("data", 1);
+    process.append(3);
+    process.stop();
+    copy(&world.dir.path().join("data"), &world.dir.path().join("copy"));
+    let process = world.process("data", 1);
+    process.append(10);
+    process.stop();
+    // The copy starts behind its twin's file, with two rows of its own in the place of the twin's.
+    let process = world.process("copy", 1);
+    process.append(2);
+    let error = process.drain().drain_now(PATIENCE).unwrap_err();
+    assert!(matches!(&error, DrainNowError::Refused(text) if text.contains("data_dir was copied")), "{error}");
+    assert_eq!(process.logs.totals().delivered, 3, "its own rows stay");
+    assert_eq!(rows_stored(&world), 13);
+}
+
+#[test]
+fn a_running_copy_adopts_no_file_of_its_twin() {
+    let world = World { roll_every: Duration::from_secs(3_600), ..World::new(0) };
+    let process = world.process("data", 1);
+    process.append(3);
+    process.stop();
+    copy(&world.dir.path().join("data"), &world.dir.path().join("copy"));
+    let (process, twin) = (world.process("data", 1), world.process("copy", 1));
+    twin.append(1);
+    until(twin.drain(), "collected", |status| status.partitions.iter().any(|partition| partition.rows == 1));
+    process.append(10);
+    process.drain().drain_now(PATIENCE).unwrap();
+    let error = twin.drain().drain_now(PATIENCE).unwrap_err();
+    assert!(matches!(&error, DrainNowError::Refused(text) if text.contains("data_dir was copied")), "{error}");
+    assert_eq!(twin.logs.totals().delivered, 3);
+}
