@@ -18,7 +18,7 @@ use super::store::{Kind, Store};
 use super::triggers::{Backoff, Cause, under_pressure};
 use super::write::{Range, WriteError, Writer};
 use super::{DrainConfig, Shared, StoppedReport, requests};
-use crate::source::{Event, PartitionId, Source, SourceError};
+use crate::source::{Bounds, Event, PartitionId, Source, SourceError};
 
 /// The longest turn without events: requests wait for it.
 const TURN: Duration = Duration::from_millis(100);
@@ -412,8 +412,8 @@ impl Runner {
         let others = self.partitions.iter().filter(|(other, _)| other.topic == id.topic && other.origin == id.origin);
         let all: Vec<_> =
             others.map(|(other, partition)| (other, &partition.bounds)).chain([(id, &partition.bounds)]).collect();
-        let start =
-            |bounds: &crate::source::Bounds| if self.config.drain.start_earliest { bounds.start } else { bounds.end };
+        let earliest = self.config.drain.start_earliest || self.source.is_own_log();
+        let start = |bounds: &Bounds| if earliest { bounds.start } else { bounds.end };
         let hint = all.iter().filter_map(|(_, bounds)| bounds.hint).max();
         Open {
             partition: id.clone(),

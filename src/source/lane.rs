@@ -97,6 +97,10 @@ impl Source for Lanes {
         Ok(())
     }
 
+    fn is_own_log(&self) -> bool {
+        true
+    }
+
     fn record_before(&mut self, partition: &PartitionId, next: u64) -> Result<Before, SourceError> {
         let Some(seq) = next.checked_sub(1) else { return Ok(Before::Unknown) };
         let lane = &self.state(partition)?.lane;

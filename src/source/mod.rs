@@ -122,6 +122,11 @@ pub trait Source: Send {
         Ok(Before::Unknown)
     }
 
+    /// Whether it is this process's own log: its backlog is stored whatever `drain.start` says, and ends with what the process wrote.
+    fn is_own_log(&self) -> bool {
+        false
+    }
+
     /// Whether every partition that exists now has been told of: "everything at hand" means nothing before that.
     fn announced(&self) -> bool {
         true

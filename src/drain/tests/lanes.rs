@@ -158,3 +158,17 @@ fn a_running_copy_adopts_no_file_of_its_twin() {
     assert!(matches!(&error, DrainNowError::Refused(text) if text.contains("data_dir was copied")), "{error}");
     assert_eq!(twin.logs.totals().delivered, 3);
 }
+
+#[test]
+fn a_backlog_of_the_log_is_stored_whatever_the_start_says() {
+    let world = World { earliest: false, ..World::new(0) };
+    let mut process = world.process("data", 1);
+    drop(process.drain.take());
+    process.append(3);
+    process.logs.close();
+    drop(process);
+    let process = world.process("data", 1);
+    process.drain().drain_now(PATIENCE).unwrap();
+    assert_eq!(rows_stored(&world), 3);
+    process.stop();
+}
