@@ -93,7 +93,7 @@ struct World {
 }
 
 const DAY_MS: i64 = 24 * 3_600_000;
-const SOURCE: &str = "log-0-00000001";
+const SOURCE: &str = "00000000000000000000000000000007-0-00000001";
 
 impl World {
     fn new(seed: u64, flaw: Flaw) -> World {

@@ -65,7 +65,7 @@ impl Topic {
                     key: None,
                     value: Some(row(partition, offset)),
                     content_type: ContentType::Json,
-                    source: Some(format!("log-{partition}-00000001").into()),
+                    source: Some(format!("{:032x}-{partition}-00000001", 7).into()),
                     seq: Some(offset),
                     damaged: None,
                 });

@@ -31,7 +31,7 @@ fn message(offset: u64) -> Message {
         key: None,
         value: Some(format!("{{\"row\":{offset}}}").into_bytes().into()),
         content_type: ContentType::Json,
-        source: Some("log-0-00000001".into()),
+        source: Some("00000000000000000000000000000007-0-00000001".into()),
         seq: Some(offset),
         damaged: None,
     }

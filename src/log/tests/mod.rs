@@ -207,3 +207,16 @@ fn texts(lane: &Lane, from: u64) -> Vec<String> {
     assert_eq!(rows(&items).len(), items.len(), "nothing is damaged: {items:?}");
     rows(&items).into_iter().map(|row| text(row).to_owned()).collect()
 }
+
+#[test]
+fn a_source_is_read_back_and_nothing_else_is_one() {
+    let source = super::Source { log: uuid::Uuid::from_u128(u128::MAX / 3), lane: 12, epoch: 0xab };
+    let text = source.to_string();
+    assert_eq!(text.parse(), Ok(source));
+    let zeros = format!("{}-012-000000ab", source.log.simple());
+    let hyphens = format!("{}-12-000000ab", source.log);
+    let long = format!("{text}-0");
+    for other in ["", "orders", "orders-0-1", &text.to_uppercase(), &zeros, &hyphens, &long, &text[1..]] {
+        assert!(other.parse::<super::Source>().is_err(), "{other}");
+    }
+}
