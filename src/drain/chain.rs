@@ -241,6 +241,17 @@ impl Chain {
         }
     }
 
+    /// The file of the create in flight is lost: it is made anew. Should it have been created before, the new one meets it under the same key.
+    ///
+    /// # Panics
+    /// Unless the step is [`Step::Create`].
+    pub fn file_lost(&mut self) {
+        match self.state {
+            State::Creating(_) => self.state = State::Collecting,
+            ref state => unreachable!("{state:?}: nothing was being created"),
+        }
+    }
+
     /// Somebody made a newer generation: this chain is at its end.
     pub fn superseded(&mut self, newer: u32) {
         self.state = State::Refused(Box::new(Refusal::Superseded { chain: self.id().into(), newer }));

@@ -1,7 +1,7 @@
 //! What the drain asks of the store, on threads of its own, so that one slow answer holds up one partition only.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -58,6 +58,8 @@ pub enum Done {
     /// A newer generation of the origin exists; nothing was created.
     Superseded(u32),
     Refused(Box<Refusal>),
+    /// The file that was to be created cannot be read; nothing was created by this call.
+    FileLost(String),
     Failed {
         kind: Kind,
         why: String,
@@ -300,8 +302,15 @@ fn run_create(store: &dyn Store, Create { chain, key, file }: &Create) -> Done {
         Err(error @ (StoreError::Damaged { .. } | StoreError::Footer { .. })) => {
             Done::Refused(Box::new(Refusal::Strange { key: key.clone(), why: chained(&error) }))
         }
+        Err(error) if is_of(&error, file) => Done::FileLost(chained(&error)),
         Err(error) => Done::Failed { kind: error.kind(), why: chained(&error) },
     }
+}
+
+/// Whether the error is one of the caller's own file, not of the store.
+fn is_of(error: &StoreError, file: &Path) -> bool {
+    let named = matches!(error, StoreError::Io { path, .. } if Path::new(path) == file);
+    named || !file.is_file()
 }
 
 /// An error with its causes, in one line.

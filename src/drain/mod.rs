@@ -13,6 +13,7 @@ pub mod chain;
 pub mod triggers;
 pub mod pin;
 pub mod jobs;
+mod temp;
 pub mod write;
 pub mod generation;
 pub mod status;
@@ -40,7 +41,7 @@ use crate::source::Source;
 pub struct DrainConfig {
     pub drain: config::Drain,
     pub store: config::Store,
-    /// Files are written in `<data_dir>/tmp`, which is emptied at start.
+    /// Files are written in a folder of this drain's own in `<data_dir>/tmp`.
     pub data_dir: PathBuf,
     /// Value bytes that may wait over all partitions before the largest range is closed: below `drain.spool` with Kafka, below `log.max_size`
     /// without it.

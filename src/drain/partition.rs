@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::chain::{Chain, Step};
 use super::status::{Failure, LastFile, PartitionState, PartitionStatus};
 use super::store::Kind;
+use super::temp::TempFile;
 use super::triggers::{AtHand, Backoff, Cause, Triggers};
-use super::write::TempFile;
 use crate::config;
 use crate::source::{Bounds, PartitionId, Progress};
 

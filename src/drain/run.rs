@@ -217,6 +217,13 @@ impl Runner {
                 partition.sending = None;
             }
             Done::Refused(refusal) => self.failed(id, partition, Kind::Stop, refusal.to_string()),
+            Done::FileLost(why) => {
+                partition.sending = None;
+                if let Some(chain) = partition.chain.as_mut().filter(|chain| matches!(chain.step(), Step::Create(_))) {
+                    chain.file_lost();
+                }
+                self.failed(id, partition, Kind::Retry, why);
+            }
             Done::Failed { kind, why } => {
                 if partition.chain.as_ref().is_some_and(|chain| matches!(chain.step(), Step::Create(_))) {
                     self.settle(id, partition, Answer::Undecided);

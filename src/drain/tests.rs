@@ -362,7 +362,7 @@ fn rows_in_are_rows_out_and_the_totals_say_so() {
     assert!(drain.stop(PATIENCE).all_stored());
     let files = world.whole();
     assert_eq!(files.len(), 4);
-    assert!(std::fs::read_dir(world.dir.path().join("data/tmp")).unwrap().next().is_none(), "no file is left over");
+    assert!(std::fs::read_dir(world.dir.path().join("data/tmp")).unwrap().next().is_none(), "nothing is left over");
 }
 
 #[test]
@@ -669,4 +669,28 @@ fn a_generation_that_begins_under_a_running_drain_is_noticed_before_its_next_cre
     let files = world.files();
     let chains: Vec<_> = files.iter().map(|(_, footer)| (footer.chain.generation, footer.first, footer.next)).collect();
     assert_eq!(chains, [(1, 0, 10), (2, 10, 15)]);
+}
+
+#[test]
+fn a_file_that_is_lost_before_it_was_stored_is_made_anew() {
+    let world = World::new(1);
+    let folder = Folder::open(&world.dir.path().join("parquet")).unwrap();
+    let moody =
+        Arc::new(Moody { folder, calls: AtomicU32::new(0), calm: AtomicBool::new(true), deaf: AtomicBool::new(false) });
+    let world = World { store: moody.clone(), ..world };
+    let drain = world.start();
+    world.topic.send(0, 2);
+    drain.drain_now(PATIENCE).unwrap();
+    moody.deaf.store(true, Ordering::Relaxed);
+    world.topic.send(0, 4);
+    until(&drain, "on its way", |status| status.partitions[0].state == status::PartitionState::Storing);
+    for folder in std::fs::read_dir(world.dir.path().join("data/tmp")).unwrap() {
+        for file in std::fs::read_dir(folder.unwrap().path()).unwrap() {
+            std::fs::remove_file(file.unwrap().path()).unwrap();
+        }
+    }
+    moody.deaf.store(false, Ordering::Relaxed);
+    drain.drain_now(PATIENCE).unwrap();
+    drop(drain);
+    world.whole();
 }

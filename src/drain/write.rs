@@ -15,6 +15,7 @@ use super::chain::Chain;
 use super::pin::{self, PinError};
 use super::seal::{Admit, Facts, Seal, Sealed};
 use super::store::{Kind, Store};
+use super::temp::{TempFile, TempFolder};
 use super::triggers::Cause;
 use crate::config;
 use crate::source::{PartitionId, Source, SourceError};
@@ -25,26 +26,6 @@ const CHECK_EVERY: u64 = 1_024;
 
 /// Passes over one range: new columns found in the second are left to the next file.
 const PASSES_MAX: u32 = 3;
-
-/// A file of our own that is removed when nobody needs it any more.
-#[derive(Debug)]
-pub struct TempFile(PathBuf);
-
-impl TempFile {
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for TempFile {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.0)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            tracing::warn!(%error, "failed to remove `{}`", self.0.display());
-        }
-    }
-}
 
 /// A file, ready to be created in the store.
 #[derive(Debug)]
@@ -88,8 +69,7 @@ impl WriteError {
 pub struct Writer {
     pub store: Arc<dyn Store>,
     pub config: config::Store,
-    /// `<data_dir>/tmp`.
-    pub folder: PathBuf,
+    folder: TempFolder,
     /// The newest schema seen, by table.
     schemas: BTreeMap<String, Arc<Schema>>,
 }
@@ -115,16 +95,9 @@ struct Pass {
 }
 
 impl Writer {
-    /// Empties the temporary folder: what is in it belongs to a process that died.
+    /// With a temporary folder of its own in `<data_dir>/tmp`.
     pub fn open(store: Arc<dyn Store>, config: config::Store, data_dir: &Path) -> std::io::Result<Writer> {
-        let folder = data_dir.join("tmp");
-        std::fs::create_dir_all(&folder)?;
-        for entry in std::fs::read_dir(&folder)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "part") {
-                std::fs::remove_file(&path)?;
-            }
-        }
+        let folder = TempFolder::make(&data_dir.join("tmp"))?;
         Ok(Writer { store, config, folder, schemas: BTreeMap::new() })
     }
 
@@ -209,8 +182,8 @@ impl Writer {
         schema: &Arc<Schema>,
     ) -> Result<Option<Pass>, WriteError> {
         fail_point!("drain_before_write");
-        let path = self.folder.join(format!("{}.parquet.part", Uuid::new_v4().simple()));
-        let file = TempFile(path.clone());
+        let path = self.folder.file(&format!("{}.parquet.part", Uuid::new_v4().simple()));
+        let file = TempFile::new(path.clone());
         let out = File::create_new(&path).map_err(|source| WriteError::Io { path, source })?;
         let PartitionId { topic, partition, .. } = range.partition;
         let out = BufWriter::with_capacity(256 * 1024, out);
