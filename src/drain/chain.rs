@@ -145,6 +145,12 @@ impl Chain {
         Chain { pinned, bounds, head, state: State::Finding { lookups: 0 } }
     }
 
+    /// The source's first offset that does not exist yet, as of after the newest file was read: a file that is newer than the bounds may end
+    /// beyond them. `None`: it cannot be told, and is not judged.
+    pub fn ends(&mut self, end: Option<u64>) {
+        self.bounds.end = end.unwrap_or(u64::MAX);
+    }
+
     pub fn id(&self) -> &ChainId {
         &self.pinned.id
     }

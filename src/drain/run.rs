@@ -199,7 +199,7 @@ impl Runner {
         match done {
             Done::NoOrigin => {
                 partition.new_origin = true;
-                partition.retry_at = Some(self.assigned_at + ALL_KNOWN_AFTER);
+                partition.retry_at = self.all_known_at();
             }
             Done::Opened { doc, head } => self.opened(id, partition, &doc, head.map(|head| *head)),
             Done::Created => self.settle(id, partition, Answer::New),
@@ -247,10 +247,15 @@ impl Runner {
                 doc.partitioning
             );
         }
-        let found = match head.map(|(key, footer)| self.found(id, key, footer)).transpose() {
-            Ok(found) => found,
+        let found = head.map(|(key, footer)| self.found(id, key, footer)).transpose();
+        let known = found.and_then(|found| Ok((found, self.source.bounds(id)?)));
+        let (found, bounds) = match known {
+            Ok(known) => known,
             Err(error) => return self.failed(id, partition, Kind::Retry, super::jobs::chained(&error)),
         };
+        // Only its end: start and hint are compared with the head as they were before it was looked for.
+        let end = bounds.map(|bounds| bounds.end);
+        partition.bounds.end = end.unwrap_or(0).max(partition.bounds.end);
         let pinned = Pinned {
             id: ChainId {
                 table: doc.table.clone(),
@@ -268,6 +273,7 @@ impl Runner {
         let known =
             partition.chain.take().filter(|chain| *chain.id() == pinned.id && matches!(chain.step(), Step::FindHead));
         let mut chain = known.unwrap_or_else(|| Chain::new(pinned, partition.bounds.clone()));
+        chain.ends(end);
         chain.head_found(found);
         match chain.step() {
             Step::Refused(refusal) => {
@@ -374,7 +380,11 @@ impl Runner {
 
     fn advance(&mut self, id: &PartitionId, partition: &mut Partition, stopping: bool) {
         if partition.chain.as_ref().is_some_and(|chain| matches!(chain.step(), Step::Refused(_))) {
-            // Its time has come to be looked at again.
+            // Its time has come to be looked at again, with what the source holds by now.
+            match self.source.bounds(id) {
+                Ok(bounds) => bounds.into_iter().for_each(|bounds| partition.bounds.renew(bounds)),
+                Err(error) => return self.failed(id, partition, Kind::Retry, super::jobs::chained(&error)),
+            }
             partition.chain = None;
         }
         match partition.chain.as_ref().map(Chain::step) {
@@ -382,9 +392,10 @@ impl Runner {
                 if stopping {
                     return;
                 }
-                let all_known_at = self.assigned_at + ALL_KNOWN_AFTER;
-                if partition.new_origin && all_known_at > Instant::now() {
-                    partition.retry_at = Some(all_known_at);
+                if partition.new_origin
+                    && let Some(at) = self.all_known_at()
+                {
+                    partition.retry_at = Some(at);
                     return;
                 }
                 let job = Job::Open(self.open(id, partition));
@@ -411,6 +422,16 @@ impl Runner {
                 self.ask(id, partition, job);
             }
             Some(Step::Collect | Step::Refused(_)) => {}
+        }
+    }
+
+    /// When to look again whether all of the source's partitions are known; `None`: they are.
+    fn all_known_at(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let at = self.assigned_at + ALL_KNOWN_AFTER;
+        match self.source.announced() {
+            true => (at > now).then_some(at),
+            false => Some(now + ALL_KNOWN_AFTER),
         }
     }
 

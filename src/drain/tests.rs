@@ -30,8 +30,8 @@ struct TopicInner {
     starts: Vec<u64>,
     committed: BTreeMap<u32, u64>,
     id: String,
-    /// One partition is told of per poll.
-    slowly: bool,
+    /// One partition is told of at a time, so long after the last.
+    slowly: Option<Duration>,
 }
 
 impl Topic {
@@ -93,13 +93,21 @@ fn row(partition: u32, offset: u64) -> Bytes {
 struct MemorySource {
     topic: Topic,
     assigned: u32,
+    assigned_at: Instant,
     from: BTreeMap<u32, u64>,
     told: BTreeMap<u32, u64>,
 }
 
 impl MemorySource {
     fn boxed(topic: &Topic) -> Box<dyn Source> {
-        Box::new(MemorySource { topic: topic.clone(), assigned: 0, from: BTreeMap::new(), told: BTreeMap::new() })
+        let assigned_at = Instant::now();
+        Box::new(MemorySource {
+            topic: topic.clone(),
+            assigned_at,
+            assigned: 0,
+            from: BTreeMap::new(),
+            told: BTreeMap::new(),
+        })
     }
 }
 
@@ -122,8 +130,9 @@ impl Source for MemorySource {
             self.topic.with(|inner| (inner.partitions.clone(), inner.id.clone(), inner.slowly));
         for (partition, log) in (0u32..).zip(&partitions) {
             let end = log.last().map_or(0, |last| last.offset + 1);
-            if partition >= self.assigned && (!slowly || events.is_empty()) {
-                self.assigned = partition + 1;
+            let due = slowly.is_none_or(|wait| self.assigned_at.elapsed() > wait);
+            if partition == self.assigned && due {
+                (self.assigned, self.assigned_at) = (partition + 1, Instant::now());
                 let start = self.topic.with(|inner| inner.starts[partition as usize]);
                 let hint = self.topic.committed().get(&partition).copied();
                 let bounds = Bounds { start, end, topic_id: id.clone(), hint };
@@ -163,6 +172,19 @@ impl Source for MemorySource {
         self.from.insert(partition.partition, next);
         self.topic.with(|inner| inner.committed.insert(partition.partition, next));
         Ok(())
+    }
+
+    fn bounds(&mut self, partition: &PartitionId) -> Result<Option<Bounds>, SourceError> {
+        let partition = partition.partition;
+        Ok(self.topic.with(|inner| {
+            let log = &inner.partitions[partition as usize];
+            let (start, end) = (inner.starts[partition as usize], log.last().map_or(0, |last| last.offset + 1));
+            Some(Bounds { start, end, topic_id: inner.id.clone(), hint: inner.committed.get(&partition).copied() })
+        }))
+    }
+
+    fn announced(&self) -> bool {
+        self.topic.with(|inner| inner.slowly.is_none() || self.assigned as usize == inner.partitions.len())
     }
 
     fn record_before(&mut self, partition: &PartitionId, next: u64) -> Result<Before, SourceError> {
@@ -605,7 +627,7 @@ fn partitions_that_are_told_of_one_by_one_are_all_in_the_origin_document() {
     world.topic.with(|inner| {
         inner.partitions[3].drain(..4);
         inner.starts[3] = 4;
-        inner.slowly = true;
+        inner.slowly = Some(Duration::from_millis(400));
     });
     let drain = world.start();
     until(&drain, "stored", |status| status.totals.stored == 36);
@@ -692,5 +714,28 @@ fn a_file_that_is_lost_before_it_was_stored_is_made_anew() {
     moody.deaf.store(false, Ordering::Relaxed);
     drain.drain_now(PATIENCE).unwrap();
     drop(drain);
+    world.whole();
+}
+
+#[test]
+fn a_head_that_is_newer_than_the_assignment_is_not_beyond_the_end() {
+    let world = World::new(1);
+    world.topic.send(0, 10);
+    // One drain was told of the partition long ago, and its store answers only now; another stored more meanwhile.
+    let folder = Folder::open(&world.dir.path().join("parquet")).unwrap();
+    let moody =
+        Arc::new(Moody { folder, calls: AtomicU32::new(0), calm: AtomicBool::new(true), deaf: AtomicBool::new(true) });
+    let late =
+        World { store: moody.clone(), dir: tempfile::tempdir().unwrap(), topic: world.topic.clone(), ..World::new(0) };
+    let slow = late.start();
+    until(&slow, "not answered", |status| status.last_error.is_some());
+    let drain = world.start();
+    world.topic.send(0, 10);
+    drain.drain_now(PATIENCE).unwrap();
+    moody.deaf.store(false, Ordering::Relaxed);
+    world.topic.send(0, 10);
+    slow.drain_now(PATIENCE).unwrap();
+    assert_eq!(slow.status().totals.stored, 30);
+    drop((drain, slow));
     world.whole();
 }

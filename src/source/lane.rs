@@ -37,9 +37,7 @@ impl Lanes {
             if self.lanes.contains_key(&partition) {
                 continue;
             }
-            let cursor = lane.cursor();
-            let bounds =
-                Bounds { start: cursor, end: lane.synced(), topic_id: log, hint: (cursor > 0).then_some(cursor) };
+            let bounds = bounds_of(&lane);
             events.push(Event::Assigned { partition: partition.clone(), bounds });
             self.lanes.insert(partition, State { lane, collected_from: None, told: 0 });
         }
@@ -97,6 +95,10 @@ impl Source for Lanes {
         Ok(())
     }
 
+    fn bounds(&mut self, partition: &PartitionId) -> Result<Option<Bounds>, SourceError> {
+        Ok(Some(bounds_of(&self.state(partition)?.lane)))
+    }
+
     fn is_own_log(&self) -> bool {
         true
     }
@@ -119,6 +121,17 @@ impl Source for Lanes {
             ))),
             Err(error) => Err(error),
         }
+    }
+}
+
+fn bounds_of(lane: &Lane) -> Bounds {
+    // The cursor first: it is never beyond what is synced.
+    let cursor = lane.cursor();
+    Bounds {
+        start: cursor,
+        end: lane.synced(),
+        topic_id: lane.log().simple().to_string(),
+        hint: (cursor > 0).then_some(cursor),
     }
 }
 

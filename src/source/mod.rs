@@ -39,6 +39,18 @@ pub struct Bounds {
     pub hint: Option<u64>,
 }
 
+impl Bounds {
+    /// Takes over what is known now; what is not known any more stays as it was.
+    pub fn renew(&mut self, now: Bounds) {
+        self.start = now.start;
+        self.end = now.end;
+        self.hint = now.hint.max(self.hint);
+        if !now.topic_id.is_empty() {
+            self.topic_id = now.topic_id;
+        }
+    }
+}
+
 /// How far the messages at hand reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
@@ -120,6 +132,12 @@ pub trait Source: Send {
     /// The last message below `next`: tells whether a file that ends there is of this source.
     fn record_before(&mut self, _partition: &PartitionId, _next: u64) -> Result<Before, SourceError> {
         Ok(Before::Unknown)
+    }
+
+    /// What it holds of a partition now: asked before the partition is looked at again, and after the newest file was read, which may be
+    /// newer than the assignment. `None`: it cannot tell.
+    fn bounds(&mut self, _partition: &PartitionId) -> Result<Option<Bounds>, SourceError> {
+        Ok(None)
     }
 
     /// Whether it is this process's own log: its backlog is stored whatever `drain.start` says, and ends with what the process wrote.
