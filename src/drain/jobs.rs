@@ -1,6 +1,8 @@
 //! What the drain asks of the store, on threads of its own, so that one slow answer holds up one partition only.
 
+use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -169,13 +171,18 @@ fn work(shared: &Shared, store: &dyn Store) {
             }
         };
         drop(queues);
-        let done = match job {
+        let answer = || match job {
             Job::Open(open) => match shared.test(store) {
                 Ok(()) => run_open(store, &open),
                 Err(error) => Done::Failed { kind: error.kind(), why: chained(&error) },
             },
             Job::Create(create) => run_create(store, &create),
         };
+        // Whoever asked waits for an answer, and the other partitions need the thread.
+        let done = std::panic::catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|panic| {
+            let why = format!("asking the store panicked: {}; please report it", panic_text(&*panic));
+            Done::Failed { kind: Kind::Stop, why }
+        });
         shared.queues().done.push((partition, number, done));
         shared.changed.notify_all();
     }
@@ -311,6 +318,12 @@ fn run_create(store: &dyn Store, Create { chain, key, file }: &Create) -> Done {
 fn is_of(error: &StoreError, file: &Path) -> bool {
     let named = matches!(error, StoreError::Io { path, .. } if Path::new(path) == file);
     named || !file.is_file()
+}
+
+/// What a panic said.
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 /// An error with its causes, in one line.

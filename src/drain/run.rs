@@ -503,7 +503,14 @@ impl Runner {
             inner.abandoned || inner.stop_by.is_some_and(|by| by < Instant::now())
         };
         let range = Range { chain, partition: id, to: partition.next, now_ms, abandoned: &abandoned };
-        match self.writer.write(&mut *self.source, &range) {
+        let (writer, source) = (&mut self.writer, &mut *self.source);
+        // A pass leaves nothing behind but a file that its guard removes.
+        let written = std::panic::catch_unwind(AssertUnwindSafe(|| writer.write(source, &range)));
+        let written = written.unwrap_or_else(|panic| {
+            let (from, to) = (chain.head().next, partition.next);
+            Err(WriteError::Panicked { from, to, why: super::jobs::panic_text(&*panic).to_owned() })
+        });
+        match written {
             Ok(None) => partition.at_hand = Default::default(),
             Ok(Some(written)) => {
                 let cause = written.cut.unwrap_or(cause);

@@ -32,6 +32,8 @@ struct TopicInner {
     id: String,
     /// One partition is told of at a time, so long after the last.
     slowly: Option<Duration>,
+    /// Reading partition 0 panics.
+    panics: bool,
 }
 
 impl Topic {
@@ -115,10 +117,11 @@ fn partition_id(partition: u32) -> PartitionId {
     PartitionId { topic: "churn".into(), origin: "churn".into(), partition }
 }
 
-struct Rows(std::vec::IntoIter<Message>);
+struct Rows(std::vec::IntoIter<Message>, bool);
 
 impl Messages for Rows {
     fn next(&mut self) -> Result<Option<Message>, SourceError> {
+        assert!(!self.1, "the record's fault");
         Ok(self.0.next())
     }
 }
@@ -165,7 +168,8 @@ impl Source for MemorySource {
     fn read(&mut self, partition: &PartitionId, from: u64, to: u64) -> Result<Box<dyn Messages>, SourceError> {
         let log = self.topic.with(|inner| inner.partitions[partition.partition as usize].clone());
         let range: Vec<_> = log.into_iter().filter(|message| (from..to).contains(&message.offset)).collect();
-        Ok(Box::new(Rows(range.into_iter())))
+        let panics = partition.partition == 0 && self.topic.with(|inner| inner.panics);
+        Ok(Box::new(Rows(range.into_iter(), panics)))
     }
 
     fn commit(&mut self, partition: &PartitionId, next: u64) -> Result<(), SourceError> {
@@ -738,4 +742,71 @@ fn a_head_that_is_newer_than_the_assignment_is_not_beyond_the_end() {
     assert_eq!(slow.status().totals.stored, 30);
     drop((drain, slow));
     world.whole();
+}
+
+#[test]
+fn a_record_that_panics_stops_its_partition_only_and_says_so() {
+    let world = World::new(2);
+    world.topic.with(|inner| inner.panics = true);
+    world.topic.send(0, 3);
+    world.topic.send(1, 3);
+    let drain = world.start();
+    let status = until(&drain, "stored and refused", |status| {
+        status.partitions.len() == 2
+            && status.totals.stored == 3
+            && status.partitions[0].state == status::PartitionState::Refused
+    });
+    let what = &status.partitions[0].last_error.as_ref().unwrap().what;
+    assert!(what.contains("0..3") && what.contains("the record's fault"), "{what}");
+    assert!(!status.dead);
+    world.topic.with(|inner| inner.panics = false);
+    drain.drain_now(PATIENCE).unwrap();
+    drop(drain);
+    world.whole();
+}
+
+#[test]
+fn a_store_that_panics_is_a_failure_of_its_partition() {
+    let world = World::new(1);
+    let folder = Folder::open(&world.dir.path().join("parquet")).unwrap();
+    let world = World { store: Arc::new(Panics(folder, AtomicU32::new(6))), ..world };
+    let drain = world.start();
+    world.topic.send(0, 3);
+    let status = until(&drain, "failed", |status| status.last_error.is_some());
+    assert!(status.last_error.unwrap().what.contains("the store's fault"));
+    while drain.drain_now(PATIENCE).is_err() {}
+    drop(drain);
+    world.whole();
+}
+
+/// Panics in the first calls, more of them than there are threads to ask it.
+struct Panics(Folder, AtomicU32);
+
+impl Store for Panics {
+    fn create(&self, key: &str, content: Content<'_>) -> Result<Created, StoreError> {
+        if self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+            panic!("the store's fault");
+        }
+        self.0.create(key, content)
+    }
+
+    fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        self.0.get(key)
+    }
+
+    fn tail(&self, key: &str, bytes: u64) -> Result<Option<(Bytes, u64)>, StoreError> {
+        self.0.tail(key, bytes)
+    }
+
+    fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, StoreError> {
+        self.0.list(prefix, after)
+    }
+
+    fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        self.0.folders(prefix)
+    }
+
+    fn address(&self) -> String {
+        self.0.address()
+    }
 }

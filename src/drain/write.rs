@@ -51,6 +51,12 @@ pub enum WriteError {
     },
     #[error("failed to write a file of table {table}: {why}")]
     Table { table: String, why: String },
+    /// Nobody knows whether it would not do so again: it waits for somebody.
+    #[error(
+        "writing the messages {from}..{to} panicked: {why}. Nothing of them was stored, the other partitions go on; please report it with the \
+         message that is to blame"
+    )]
+    Panicked { from: u64, to: u64, why: String },
     #[error("the drain was told to end")]
     Abandoned,
 }
@@ -60,6 +66,7 @@ impl WriteError {
     pub fn kind(&self) -> Kind {
         match self {
             WriteError::Pin(error) => error.kind(),
+            WriteError::Panicked { .. } => Kind::Stop,
             _ => Kind::Retry,
         }
     }
