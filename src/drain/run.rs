@@ -12,7 +12,7 @@ use super::footer::Footer;
 use super::jobs::{Create, Done, Job, Jobs, Open};
 use super::names::{ChainId, OriginDoc};
 use super::partition::{Partition, Sending};
-use super::requests::Targets;
+use super::requests::{Request, Targets};
 use super::status::{Failure, LastFile, Status};
 use super::store::{Kind, Store};
 use super::triggers::{Backoff, Cause, under_pressure};
@@ -38,7 +38,7 @@ pub(super) struct Runner {
     pub(super) partitions: BTreeMap<PartitionId, Partition>,
     /// Assignments so far.
     assigned: u64,
-    pub(super) requests: BTreeMap<u64, Targets>,
+    pub(super) requests: BTreeMap<u64, Request>,
     /// Set while stopping.
     pub(super) stop: Option<(Instant, Targets)>,
     source_error: Option<Failure>,
@@ -46,6 +46,7 @@ pub(super) struct Runner {
     pub(super) source_retry_at: Option<Instant>,
     /// When a partition was told of last.
     assigned_at: Instant,
+    started: Instant,
     random: u64,
 }
 
@@ -70,6 +71,7 @@ impl Runner {
             source_backoff: Backoff::default(),
             source_retry_at: None,
             assigned_at: Instant::now(),
+            started: Instant::now(),
             random: uuid::Uuid::new_v4().as_u64_pair().0,
         })
     }
@@ -134,7 +136,7 @@ impl Runner {
 
     /// How long nothing has to be done unless something comes.
     fn until_next(&self, now: Instant) -> Duration {
-        let now_ms = now_ms();
+        let now_ms = self.age_ms();
         let open = self
             .partitions
             .values()
@@ -176,8 +178,9 @@ impl Runner {
                 self.partitions.remove(&partition);
             }
             Event::Message(progress) => {
+                let age_ms = self.age_ms();
                 if let Some(partition) = self.partitions.get_mut(&progress.partition) {
-                    partition.progress(&progress, now_ms());
+                    partition.progress(&progress, age_ms);
                 }
             }
         }
@@ -464,21 +467,23 @@ impl Runner {
     /// Closes and writes the range that is due longest, if any: one per turn, so that the source is polled between two files.
     fn seal_one(&mut self) {
         let now = Instant::now();
-        let now_ms = now_ms();
+        let age_ms = self.age_ms();
         let waiting =
             self.partitions.iter().filter(|(_, p)| p.collecting().is_some()).map(|(id, p)| (id, p.at_hand.bytes));
-        let pressed = under_pressure(waiting, self.config.waiting_bytes_max).cloned();
+        // Values are less than what they take in a spool: the source knows.
+        let bytes_max = if self.source.full() { 0 } else { self.config.waiting_bytes_max };
+        let pressed = under_pressure(waiting, bytes_max).cloned();
         let due = self.partitions.iter().filter(|(_, partition)| partition.ready(now)).filter_map(|(id, partition)| {
-            let cause = self.cause(id, partition, pressed.as_ref() == Some(id), now_ms)?;
+            let cause = self.cause(id, partition, pressed.as_ref() == Some(id), age_ms)?;
             Some((partition.at_hand.since_ms, id.clone(), cause))
         });
         let Some((_, id, cause)) = due.min_by(|a, b| a.0.cmp(&b.0)) else { return };
         let Some(mut partition) = self.partitions.remove(&id) else { return };
-        self.seal(&id, &mut partition, cause, now_ms);
+        self.seal(&id, &mut partition, cause);
         self.partitions.insert(id, partition);
     }
 
-    fn cause(&self, id: &PartitionId, partition: &Partition, pressed: bool, now_ms: i64) -> Option<Cause> {
+    fn cause(&self, id: &PartitionId, partition: &Partition, pressed: bool, age_ms: i64) -> Option<Cause> {
         let head = partition.collecting()?.head().next;
         if partition.at_hand.messages == 0 {
             return None;
@@ -489,20 +494,21 @@ impl Runner {
         if self.stop.as_ref().is_some_and(|(_, targets)| reached(targets)) {
             return Some(Cause::Stop);
         }
-        if self.requests.values().any(reached) {
+        if self.requests.values().any(|request| reached(&request.targets)) {
             return Some(Cause::Manual);
         }
-        partition.triggers.due(&partition.at_hand, now_ms).or(pressed.then_some(Cause::Pressure))
+        partition.triggers.due(&partition.at_hand, age_ms).or(pressed.then_some(Cause::Pressure))
     }
 
-    fn seal(&mut self, id: &PartitionId, partition: &mut Partition, cause: Cause, now_ms: i64) {
+    fn seal(&mut self, id: &PartitionId, partition: &mut Partition, cause: Cause) {
         let Some(chain) = partition.collecting() else { return };
+        let sealed_ms = self.age_ms();
         let shared = self.shared.clone();
         let abandoned = || {
             let inner = shared.lock();
             inner.abandoned || inner.stop_by.is_some_and(|by| by < Instant::now())
         };
-        let range = Range { chain, partition: id, to: partition.next, now_ms, abandoned: &abandoned };
+        let range = Range { chain, partition: id, to: partition.next, now_ms: now_ms(), abandoned: &abandoned };
         let (writer, source) = (&mut self.writer, &mut *self.source);
         // A pass leaves nothing behind but a file that its guard removes.
         let written = std::panic::catch_unwind(AssertUnwindSafe(|| writer.write(source, &range)));
@@ -515,7 +521,7 @@ impl Runner {
             Ok(Some(written)) => {
                 let cause = written.cut.unwrap_or(cause);
                 let (file, file_bytes, cut) = (written.file, written.file_bytes, written.cut.is_some());
-                partition.sending = Some(Sending { file, file_bytes, cause, cut, sealed_ms: now_ms });
+                partition.sending = Some(Sending { file, file_bytes, cause, cut, sealed_ms });
                 partition.chain.as_mut().expect("the chain that collects").created(written.sealed);
                 // At once, not in the next turn.
                 self.advance(id, partition, false);
@@ -526,10 +532,10 @@ impl Runner {
     }
 
     fn status(&self) -> Status {
-        let now_ms = now_ms();
+        let age_ms = self.age_ms();
         let mut status = Status::default();
         for (id, partition) in &self.partitions {
-            status.partitions.push(partition.status(id, now_ms));
+            status.partitions.push(partition.status(id, age_ms));
             if let Some(chain) = &partition.chain {
                 status.totals.add(&chain.head().totals, partition.quarantined);
             }
@@ -538,6 +544,11 @@ impl Runner {
             self.partitions.values().filter_map(|partition| partition.last_error.as_ref()).chain(&self.source_error);
         status.last_error = failures.max_by_key(|failure| failure.at_ms).cloned();
         status
+    }
+
+    /// The clock of what waits: milliseconds since the start, whatever is done to the wall's.
+    fn age_ms(&self) -> i64 {
+        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 
     fn random(&mut self) -> u64 {

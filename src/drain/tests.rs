@@ -34,6 +34,9 @@ struct TopicInner {
     slowly: Option<Duration>,
     /// Reading partition 0 panics.
     panics: bool,
+    /// What lies beyond has not arrived.
+    arrived: Option<u64>,
+    full: bool,
 }
 
 impl Topic {
@@ -142,9 +145,10 @@ impl Source for MemorySource {
                 events.push(Event::Assigned { partition: partition_id(partition), bounds });
             }
             let Some(&from) = self.from.get(&partition) else { continue };
+            let end = end.min(self.topic.with(|inner| inner.arrived).unwrap_or(u64::MAX));
             if end > self.told[&partition].max(from) {
                 self.told.insert(partition, end);
-                let waiting: Vec<_> = log.iter().filter(|message| message.offset >= from).collect();
+                let waiting: Vec<_> = log.iter().filter(|message| (from..end).contains(&message.offset)).collect();
                 events.push(Event::Message(Progress {
                     partition: partition_id(partition),
                     next: end,
@@ -185,6 +189,10 @@ impl Source for MemorySource {
             let (start, end) = (inner.starts[partition as usize], log.last().map_or(0, |last| last.offset + 1));
             Some(Bounds { start, end, topic_id: inner.id.clone(), hint: inner.committed.get(&partition).copied() })
         }))
+    }
+
+    fn full(&self) -> bool {
+        self.topic.with(|inner| inner.full)
     }
 
     fn announced(&self) -> bool {
@@ -809,4 +817,46 @@ impl Store for Panics {
     fn address(&self) -> String {
         self.0.address()
     }
+}
+
+#[test]
+fn a_stop_stores_what_has_arrived_and_leaves_the_rest_to_the_topic() {
+    let world = World { roll_every: Duration::from_secs(3_600), ..World::new(1) };
+    world.topic.send(0, 100);
+    world.topic.with(|inner| inner.arrived = Some(10));
+    let drain = world.start();
+    until(&drain, "collected", |status| status.partitions.iter().any(|partition| partition.rows == 10));
+    let begun = Instant::now();
+    assert!(drain.stop(PATIENCE).all_stored());
+    assert!(begun.elapsed() < PATIENCE / 2, "it waited for what had not arrived");
+    assert_eq!(world.files().iter().map(|(_, footer)| footer.rows).sum::<u64>(), 10);
+}
+
+#[test]
+fn a_request_that_nobody_waits_for_any_more_is_forgotten() {
+    let world = World { roll_every: Duration::from_secs(3_600), ..World::new(1) };
+    let folder = Folder::open(&world.dir.path().join("parquet")).unwrap();
+    let moody =
+        Arc::new(Moody { folder, calls: AtomicU32::new(0), calm: AtomicBool::new(true), deaf: AtomicBool::new(false) });
+    let world = World { store: moody.clone(), ..world };
+    let drain = world.start();
+    drain.drain_now(PATIENCE).unwrap();
+    moody.deaf.store(true, Ordering::Relaxed);
+    world.topic.send(0, 10);
+    assert!(matches!(drain.drain_now(Duration::from_millis(300)), Err(DrainNowError::Timeout { .. })));
+    moody.deaf.store(false, Ordering::Relaxed);
+    drain.drain_now(PATIENCE).unwrap();
+    assert!(drain.watch.shared.lock().answers.is_empty(), "an answer for nobody stays for ever");
+    drop(drain);
+    world.whole();
+}
+
+#[test]
+fn a_source_that_is_full_is_pressure() {
+    let world = World { roll_every: Duration::from_secs(3_600), ..World::new(1) };
+    world.topic.send(0, 5);
+    world.topic.with(|inner| inner.full = true);
+    let drain = world.start();
+    let status = until(&drain, "stored", |status| status.totals.stored == 5);
+    assert_eq!(status.partitions[0].last_file.as_ref().unwrap().cause, Some(Cause::Pressure));
 }

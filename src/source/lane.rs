@@ -169,7 +169,8 @@ impl Messages for Rows {
             Some(Item::Row(row)) => Message {
                 offset: row.seq,
                 timestamp_ms: row.appended_at_ms,
-                create_time: false,
+                // The clock of the machine that wrote it.
+                create_time: true,
                 key: row.key,
                 value: Some(row.value),
                 content_type: row.content_type,
@@ -180,7 +181,7 @@ impl Messages for Rows {
             Some(Item::Damaged { seq, next, appended_at_ms, source, why }) => Message {
                 offset: seq,
                 timestamp_ms: appended_at_ms,
-                create_time: false,
+                create_time: true,
                 key: None,
                 value: None,
                 content_type: crate::record::ContentType::Json,

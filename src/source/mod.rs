@@ -69,7 +69,7 @@ pub struct Message {
     pub offset: u64,
     /// Broker or log timestamp, milliseconds since the epoch.
     pub timestamp_ms: i64,
-    /// Whether `timestamp_ms` is the producer's clock (CreateTime).
+    /// Whether `timestamp_ms` is the producer's clock (CreateTime, or a log): it may be wrong.
     pub create_time: bool,
     pub key: Option<bytes::Bytes>,
     /// `None`: a tombstone.
@@ -142,6 +142,11 @@ pub trait Source: Send {
 
     /// Whether it is this process's own log: its backlog is stored whatever `drain.start` says, and ends with what the process wrote.
     fn is_own_log(&self) -> bool {
+        false
+    }
+
+    /// Whether it has no room for more until something is stored.
+    fn full(&self) -> bool {
         false
     }
 

@@ -172,3 +172,23 @@ fn a_backlog_of_the_log_is_stored_whatever_the_start_says() {
     assert_eq!(rows_stored(&world), 3);
     process.stop();
 }
+
+#[test]
+fn a_stop_stores_what_a_lane_holds_that_is_still_opening() {
+    let world = World { roll_every: Duration::from_secs(3_600), ..World::new(0) };
+    let process = world.process("data", 2);
+    process.append(6);
+    process.stop();
+    assert_eq!(rows_stored(&world), 6);
+}
+
+#[test]
+fn the_clock_of_a_log_is_a_machines_and_may_be_wrong() {
+    let world = World::new(0);
+    let process = world.process("data", 1);
+    process.append(1);
+    let mut lanes = Lanes::new(process.logs.clone());
+    let Some(Event::Assigned { partition, .. }) = lanes.poll(Duration::ZERO).unwrap().pop() else { panic!("no lane") };
+    let message = lanes.read(&partition, 0, 1).unwrap().next().unwrap().unwrap();
+    assert!(message.create_time);
+}
