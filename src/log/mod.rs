@@ -241,7 +241,9 @@ impl Logs {
 
     fn open_on(disk: Disk, data_dir: &Path, options: Options) -> Result<Logs, LogError> {
         let folder = data_dir.join("log");
-        std::fs::create_dir_all(&folder).map_err(|source| LogError::io("create", &folder, source))?;
+        std::fs::create_dir_all(data_dir)
+            .and_then(|()| disk.make_folder(&folder))
+            .map_err(|source| LogError::io("create", &folder, source))?;
         let lock = Lock::take(data_dir)?;
         disk.sync_folder(data_dir).map_err(|source| LogError::io("sync", data_dir, source))?;
         let common = Arc::new(Common::new(disk, folder, options.log.sync, lock));
