@@ -18,6 +18,7 @@ use super::refusal::Refusal;
 use super::store::{self, Content, Created, Kind, Store, StoreError};
 use crate::config::Partitioning;
 use crate::source::PartitionId;
+use crate::table::Schema;
 
 /// Answers that are waited for at once: start-up of many partitions and several uploads.
 const THREADS: usize = 4;
@@ -27,6 +28,13 @@ pub enum Job {
     /// The origin's document, made if there is none, and the newest file of the partition.
     Open(Open),
     Create(Create),
+    Schema(NewestSchema),
+}
+
+/// The newest schema of a table, with what is proposed made part of it.
+pub struct NewestSchema {
+    pub table: String,
+    pub proposed: Option<Schema>,
 }
 
 pub struct Open {
@@ -51,6 +59,12 @@ pub enum Done {
     Opened {
         doc: OriginDoc,
         head: Option<Box<(String, Footer)>>,
+    },
+    /// `None`: none is pinned yet.
+    Schema {
+        table: String,
+        newest: Option<Arc<Schema>>,
+        grown: bool,
     },
     /// The origin has no document, and none was to be made.
     NoOrigin,
@@ -177,6 +191,7 @@ fn work(shared: &Shared, store: &dyn Store) {
                 Err(error) => Done::Failed { kind: error.kind(), why: chained(&error) },
             },
             Job::Create(create) => run_create(store, &create),
+            Job::Schema(wanted) => run_schema(store, wanted),
         };
         // Whoever asked waits for an answer, and the other partitions need the thread.
         let done = std::panic::catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|panic| {
@@ -278,6 +293,18 @@ pub fn newest_file(
         }
     }
     Ok(None)
+}
+
+fn run_schema(store: &dyn Store, NewestSchema { table, proposed }: NewestSchema) -> Done {
+    let grown = proposed.is_some();
+    let newest = match proposed {
+        Some(proposed) => pin::grow_schema(store, &table, proposed).map(Some),
+        None => pin::schema(store, &table),
+    };
+    match newest {
+        Ok(newest) => Done::Schema { table, newest, grown },
+        Err(error) => Done::Failed { kind: error.kind(), why: chained(&error) },
+    }
 }
 
 fn run_create(store: &dyn Store, Create { chain, key, file }: &Create) -> Done {

@@ -9,14 +9,14 @@ use fail::fail_point;
 
 use super::chain::{Answer, Chain, Found, LastHere, Outcome, Pinned, Step};
 use super::footer::Footer;
-use super::jobs::{Create, Done, Job, Jobs, Open};
+use super::jobs::{Create, Done, Job, Jobs, NewestSchema, Open};
 use super::names::{ChainId, OriginDoc};
 use super::partition::{Partition, Sending};
 use super::requests::{Request, Targets};
 use super::status::{Failure, LastFile, Status};
 use super::store::{Kind, Store};
 use super::triggers::{Backoff, Cause, under_pressure};
-use super::write::{Range, WriteError, Writer};
+use super::write::{Outcome as Written, Range, Resume, WriteError, Writer};
 use super::{DrainConfig, Shared, StoppedReport, requests};
 use crate::source::{Bounds, Event, PartitionId, Source, SourceError};
 
@@ -59,7 +59,7 @@ impl Runner {
     ) -> std::io::Result<Runner> {
         Ok(Runner {
             jobs: Jobs::start(&store)?,
-            writer: Writer::open(store, config.store.clone(), &config.data_dir)?,
+            writer: Writer::open(config.store.clone(), &config.data_dir)?,
             config,
             source,
             shared,
@@ -205,6 +205,12 @@ impl Runner {
                 partition.retry_at = self.all_known_at();
             }
             Done::Opened { doc, head } => self.opened(id, partition, &doc, head.map(|head| *head)),
+            Done::Schema { table, newest, grown } => {
+                self.writer.learn(table, newest);
+                if let Some((resume, _)) = &mut partition.writing {
+                    resume.grown += u32::from(grown);
+                }
+            }
             Done::Created => self.settle(id, partition, Answer::New),
             Done::Exists(footer) => {
                 let key = footer.key();
@@ -485,6 +491,9 @@ impl Runner {
 
     fn cause(&self, id: &PartitionId, partition: &Partition, pressed: bool, age_ms: i64) -> Option<Cause> {
         let head = partition.collecting()?.head().next;
+        if let Some((_, cause)) = partition.writing {
+            return Some(cause);
+        }
         if partition.at_hand.messages == 0 {
             return None;
         }
@@ -501,6 +510,11 @@ impl Runner {
     }
 
     fn seal(&mut self, id: &PartitionId, partition: &mut Partition, cause: Cause) {
+        if partition.collecting().is_none() {
+            return;
+        }
+        let begun = partition.writing.take().map(|(resume, _)| resume);
+        let resume = begun.unwrap_or(Resume { to: partition.next, cut: None, grown: 0 });
         let Some(chain) = partition.collecting() else { return };
         let sealed_ms = self.age_ms();
         let shared = self.shared.clone();
@@ -508,17 +522,22 @@ impl Runner {
             let inner = shared.lock();
             inner.abandoned || inner.stop_by.is_some_and(|by| by < Instant::now())
         };
-        let range = Range { chain, partition: id, to: partition.next, now_ms: now_ms(), abandoned: &abandoned };
+        let range = Range { chain, partition: id, resume, now_ms: now_ms(), abandoned: &abandoned };
         let (writer, source) = (&mut self.writer, &mut *self.source);
         // A pass leaves nothing behind but a file that its guard removes.
         let written = std::panic::catch_unwind(AssertUnwindSafe(|| writer.write(source, &range)));
         let written = written.unwrap_or_else(|panic| {
-            let (from, to) = (chain.head().next, partition.next);
+            let (from, to) = (chain.head().next, resume.to);
             Err(WriteError::Panicked { from, to, why: super::jobs::panic_text(&*panic).to_owned() })
         });
         match written {
-            Ok(None) => partition.at_hand = Default::default(),
-            Ok(Some(written)) => {
+            Ok(Written::Nothing) => partition.at_hand = Default::default(),
+            Ok(Written::Ask { proposed, resume }) => {
+                let table = chain.id().table.clone();
+                partition.writing = Some((resume, cause));
+                self.ask(id, partition, Job::Schema(NewestSchema { table, proposed }));
+            }
+            Ok(Written::Written(written)) => {
                 let cause = written.cut.unwrap_or(cause);
                 let (file, file_bytes, cut) = (written.file, written.file_bytes, written.cut.is_some());
                 partition.sending = Some(Sending { file, file_bytes, cause, cut, sealed_ms });
