@@ -18,9 +18,9 @@
 use super::footer::Footer;
 use super::names::ChainId;
 use super::refusal::Refusal;
-use super::seal::{Head, Seal, Sealed};
+use super::seal::{Head, Seal, Sealed, record_hash};
 use crate::config::Partitioning;
-use crate::source::Bounds;
+use crate::source::{Before, Bounds};
 
 /// How often a head that should reach further is looked for again before the chain is refused: a listing may be late.
 const LOOKUPS_MAX: u32 = 3;
@@ -61,8 +61,41 @@ pub enum Step<'a> {
 pub struct Found {
     pub key: String,
     pub footer: Footer,
-    /// The hash of the source's own last record below `footer.next`, where it can be read.
-    pub last_here: Option<String>,
+    /// The source's own last record below `footer.next`.
+    pub last_here: LastHere,
+}
+
+/// What the source holds where a file ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LastHere {
+    /// The hash of its record; empty where that is damaged.
+    Hash(String),
+    /// It cannot tell.
+    Unknown,
+    /// It ends before.
+    NotThere,
+}
+
+impl From<&Before> for LastHere {
+    fn from(before: &Before) -> LastHere {
+        match before {
+            Before::Known(message) => LastHere::Hash(record_hash(message)),
+            Before::Unknown => LastHere::Unknown,
+            Before::NotThere => LastHere::NotThere,
+        }
+    }
+}
+
+impl LastHere {
+    /// Whether nothing speaks against the file's last record being this one.
+    pub fn may_be(&self, last_hash: &str) -> bool {
+        match self {
+            // Damage is in no hash, but it is in the copy of a log too: both have it, or they are not one.
+            LastHere::Hash(here) => here == last_hash,
+            LastHere::Unknown => true,
+            LastHere::NotThere => false,
+        }
+    }
 }
 
 /// What became of a create.
@@ -110,6 +143,12 @@ impl Chain {
     pub fn new(pinned: Pinned, bounds: Bounds) -> Chain {
         let head = Head::at_start(pinned.start, pinned.created_ms);
         Chain { pinned, bounds, head, state: State::Finding { lookups: 0 } }
+    }
+
+    /// The source's first offset that does not exist yet, as of after the newest file was read: a file that is newer than the bounds may end
+    /// beyond them. `None`: it cannot be told, and is not judged.
+    pub fn ends(&mut self, end: Option<u64>) {
+        self.bounds.end = end.unwrap_or(u64::MAX);
     }
 
     pub fn id(&self) -> &ChainId {
@@ -208,6 +247,17 @@ impl Chain {
         }
     }
 
+    /// The file of the create in flight is lost: it is made anew. Should it have been created before, the new one meets it under the same key.
+    ///
+    /// # Panics
+    /// Unless the step is [`Step::Create`].
+    pub fn file_lost(&mut self) {
+        match self.state {
+            State::Creating(_) => self.state = State::Collecting,
+            ref state => unreachable!("{state:?}: nothing was being created"),
+        }
+    }
+
     /// Somebody made a newer generation: this chain is at its end.
     pub fn superseded(&mut self, newer: u32) {
         self.state = State::Refused(Box::new(Refusal::Superseded { chain: self.id().into(), newer }));
@@ -246,12 +296,14 @@ impl Chain {
         if let Some(refusal) = self.doubt_topic(&footer.topic_id) {
             return Some(refusal);
         }
-        match last_here {
-            Some(here) if !here.is_empty() && !footer.last_hash.is_empty() && *here != footer.last_hash => {
-                Some(Refusal::OtherRecord { chain: self.id().into(), key: key.clone(), head: footer.next })
-            }
-            _ => None,
+        if last_here.may_be(&footer.last_hash) {
+            return None;
         }
+        let chain = self.id().into();
+        Some(match last_here {
+            LastHere::NotThere => Refusal::Longer { chain, key: key.clone(), head: footer.next },
+            _ => Refusal::OtherRecord { chain, key: key.clone(), head: footer.next },
+        })
     }
 
     fn doubt_topic(&self, stored: &str) -> Option<Refusal> {

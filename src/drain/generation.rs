@@ -5,12 +5,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::chain::Found;
+use super::chain::{Found, LastHere};
 use super::footer::Footer;
 use super::jobs::newest_file;
 use super::names::{ChainId, ORIGIN_VERSION, OriginDoc};
 use super::pin::{self, PinError};
-use super::seal::record_hash;
 use super::store::{self, Store};
 use crate::config::Partitioning;
 use crate::source::{Bounds, PartitionId, Source, SourceError};
@@ -106,7 +105,7 @@ fn newest(
     };
     let Some(key) = newest_file(store, &chain, doc.partitioning)? else { return Ok(None) };
     let Some(footer) = store::read_footer(store, &key)? else { return Ok(None) };
-    let last_here = source.record_before(id, footer.next)?.map(|message| record_hash(&message));
+    let last_here = LastHere::from(&source.record_before(id, footer.next)?);
     Ok(Some(Found { key, footer, last_here }))
 }
 
@@ -115,11 +114,9 @@ fn start(found: Option<&Found>, bounds: &Bounds, old: Option<&OriginDoc>) -> u64
     let same = |stored: &str| stored.is_empty() || bounds.topic_id.is_empty() || stored == bounds.topic_id;
     let continued = match found {
         Some(Found { footer: Footer { next, topic_id, last_hash, .. }, last_here, .. }) => {
-            let record =
-                last_here.as_ref().is_none_or(|here| here.is_empty() || last_hash.is_empty() || here == last_hash);
-            (record && same(topic_id)).then_some(*next)
+            (last_here.may_be(last_hash) && same(topic_id)).then_some(*next)
         }
-        None => old.filter(|doc| same(&doc.topic_id)).map(|_| bounds.start),
+        None => old.is_none_or(|doc| same(&doc.topic_id)).then_some(bounds.start),
     };
     let acknowledged = continued.map_or(0, |next| next.max(bounds.hint.unwrap_or(0)));
     if acknowledged > bounds.end { bounds.start } else { acknowledged.max(bounds.start) }
@@ -146,7 +143,7 @@ mod tests {
         }
     }
 
-    fn found(next: u64, last_here: Option<&str>) -> Found {
+    fn found(next: u64, last_here: &str) -> Found {
         let footer = Footer {
             version: super::super::footer::FOOTER_VERSION,
             chain: ChainId { table: "t".into(), origin: "o".into(), generation: 1, partition: 0 },
@@ -166,28 +163,26 @@ mod tests {
             writer: "w".into(),
             previous: None,
         };
-        Found { key: footer.key(), footer, last_here: last_here.map(str::to_owned) }
+        Found { key: footer.key(), footer, last_here: LastHere::Hash(last_here.to_owned()) }
     }
 
     #[test]
     fn a_new_chain_begins_where_the_old_one_ended_or_where_the_source_begins() {
         let doc = doc();
         let at = |found: Option<&Found>, bounds: Bounds| start(found, &bounds, Some(&doc));
-        let head = found(100, Some("hash"));
+        let head = found(100, "hash");
         assert_eq!(at(Some(&head), bounds(0, 500, "id-1", None)), 100, "another partitioning");
         assert_eq!(at(Some(&head), bounds(120, 500, "id-1", None)), 120, "retention passed the head");
         assert_eq!(at(Some(&head), bounds(0, 50, "id-1", None)), 0, "made again, and shorter");
         assert_eq!(at(Some(&head), bounds(3, 500, "id-2", None)), 3, "made again, and longer");
-        assert_eq!(
-            at(Some(&found(100, Some("other"))), bounds(5, 500, "id-1", None)),
-            5,
-            "another record stands there"
-        );
+        assert_eq!(at(Some(&found(100, "other")), bounds(5, 500, "id-1", None)), 5, "another record stands there");
         assert_eq!(
             at(Some(&head), bounds(0, 500, "id-1", Some(130))),
             130,
             "the newest files are gone: not stored again"
         );
         assert_eq!(at(None, bounds(130, 500, "id-1", Some(130))), 130, "all files are gone");
+        assert_eq!(start(None, &bounds(0, 500, "id-1", Some(130)), None), 130, "the document too");
+        assert_eq!(start(None, &bounds(0, 500, "id-1", None), None), 0, "nothing was ever stored");
     }
 }

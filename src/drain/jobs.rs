@@ -1,7 +1,9 @@
 //! What the drain asks of the store, on threads of its own, so that one slow answer holds up one partition only.
 
+use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -16,6 +18,7 @@ use super::refusal::Refusal;
 use super::store::{self, Content, Created, Kind, Store, StoreError};
 use crate::config::Partitioning;
 use crate::source::PartitionId;
+use crate::table::Schema;
 
 /// Answers that are waited for at once: start-up of many partitions and several uploads.
 const THREADS: usize = 4;
@@ -25,6 +28,13 @@ pub enum Job {
     /// The origin's document, made if there is none, and the newest file of the partition.
     Open(Open),
     Create(Create),
+    Schema(NewestSchema),
+}
+
+/// The newest schema of a table, with what is proposed made part of it.
+pub struct NewestSchema {
+    pub table: String,
+    pub proposed: Option<Schema>,
 }
 
 pub struct Open {
@@ -33,7 +43,7 @@ pub struct Open {
     pub topic_id: String,
     /// First offsets of all partitions of this origin that are known, for a new document; `None`: do not make one.
     pub starts: Option<BTreeMap<u32, u64>>,
-    /// What the source remembers to have been stored of this partition.
+    /// The furthest that the source remembers to have been stored of any of the origin's partitions.
     pub hint: Option<u64>,
     pub now_ms: i64,
 }
@@ -50,6 +60,12 @@ pub enum Done {
         doc: OriginDoc,
         head: Option<Box<(String, Footer)>>,
     },
+    /// `None`: none is pinned yet.
+    Schema {
+        table: String,
+        newest: Option<Arc<Schema>>,
+        grown: bool,
+    },
     /// The origin has no document, and none was to be made.
     NoOrigin,
     Created,
@@ -58,6 +74,8 @@ pub enum Done {
     /// A newer generation of the origin exists; nothing was created.
     Superseded(u32),
     Refused(Box<Refusal>),
+    /// The file that was to be created cannot be read; nothing was created by this call.
+    FileLost(String),
     Failed {
         kind: Kind,
         why: String,
@@ -167,13 +185,19 @@ fn work(shared: &Shared, store: &dyn Store) {
             }
         };
         drop(queues);
-        let done = match job {
+        let answer = || match job {
             Job::Open(open) => match shared.test(store) {
                 Ok(()) => run_open(store, &open),
                 Err(error) => Done::Failed { kind: error.kind(), why: chained(&error) },
             },
             Job::Create(create) => run_create(store, &create),
+            Job::Schema(wanted) => run_schema(store, wanted),
         };
+        // Whoever asked waits for an answer, and the other partitions need the thread.
+        let done = std::panic::catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|panic| {
+            let why = format!("asking the store panicked: {}; please report it", panic_text(&*panic));
+            Done::Failed { kind: Kind::Stop, why }
+        });
         shared.queues().done.push((partition, number, done));
         shared.changed.notify_all();
     }
@@ -206,7 +230,8 @@ fn open_chain(store: &dyn Store, open: &Open) -> Result<Option<Opened>, PinError
                 starts: starts.clone(),
                 created_ms: open.now_ms,
             };
-            if let Some(hint) = open.hint.filter(|hint| *hint > doc.start(*partition)) {
+            // Whatever the new document would start with: rows of a log are looked for from its cursor on.
+            if let Some(hint) = open.hint.filter(|hint| *hint > 0) {
                 let refusal = Refusal::OriginMissing { table: doc.table.clone(), key: doc.key(), hint };
                 return Err(PinError::Refused(Box::new(refusal)));
             }
@@ -270,12 +295,29 @@ pub fn newest_file(
     Ok(None)
 }
 
+fn run_schema(store: &dyn Store, NewestSchema { table, proposed }: NewestSchema) -> Done {
+    let grown = proposed.is_some();
+    let newest = match proposed {
+        Some(proposed) => pin::grow_schema(store, &table, proposed).map(Some),
+        None => pin::schema(store, &table),
+    };
+    match newest {
+        Ok(newest) => Done::Schema { table, newest, grown },
+        Err(error) => Done::Failed { kind: error.kind(), why: chained(&error) },
+    }
+}
+
 fn run_create(store: &dyn Store, Create { chain, key, file }: &Create) -> Done {
     let created = || -> Result<Done, StoreError> {
-        if let Some(newer) =
-            pin::newest_generation(store, &chain.table, &chain.origin)?.filter(|newest| *newest > chain.generation)
-        {
-            return Ok(Done::Superseded(newer));
+        match pin::newest_generation(store, &chain.table, &chain.origin)? {
+            Some(newest) if newest > chain.generation => return Ok(Done::Superseded(newest)),
+            Some(newest) if newest == chain.generation => {}
+            // A folder that was emptied or unmounted takes files as a new one does.
+            _ => {
+                let (table, key) =
+                    (chain.table.clone(), names::origin_key(&chain.table, &chain.origin, chain.generation));
+                return Ok(Done::Refused(Box::new(Refusal::OriginGone { table, key })));
+            }
         }
         fail_point!("drain_before_create");
         let created = store.create(key, Content::File(file))?;
@@ -294,8 +336,21 @@ fn run_create(store: &dyn Store, Create { chain, key, file }: &Create) -> Done {
         Err(error @ (StoreError::Damaged { .. } | StoreError::Footer { .. })) => {
             Done::Refused(Box::new(Refusal::Strange { key: key.clone(), why: chained(&error) }))
         }
+        Err(error) if is_of(&error, file) => Done::FileLost(chained(&error)),
         Err(error) => Done::Failed { kind: error.kind(), why: chained(&error) },
     }
+}
+
+/// Whether the error is one of the caller's own file, not of the store.
+fn is_of(error: &StoreError, file: &Path) -> bool {
+    let named = matches!(error, StoreError::Io { path, .. } if Path::new(path) == file);
+    named || !file.is_file()
+}
+
+/// What a panic said.
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 /// An error with its causes, in one line.

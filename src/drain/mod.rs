@@ -13,6 +13,7 @@ pub mod chain;
 pub mod triggers;
 pub mod pin;
 pub mod jobs;
+mod temp;
 pub mod write;
 pub mod generation;
 pub mod status;
@@ -40,7 +41,7 @@ use crate::source::Source;
 pub struct DrainConfig {
     pub drain: config::Drain,
     pub store: config::Store,
-    /// Files are written in `<data_dir>/tmp`, which is emptied at start.
+    /// Files are written in a folder of this drain's own in `<data_dir>/tmp`.
     pub data_dir: PathBuf,
     /// Value bytes that may wait over all partitions before the largest range is closed: below `drain.spool` with Kafka, below `log.max_size`
     /// without it.
@@ -122,12 +123,23 @@ struct Shared {
     changed: Condvar,
 }
 
+/// How far a request to store reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// To the end of everything that exists now, wherever it is.
+    End,
+    /// What is in this process's hands: its own log, and what has arrived. The rest of a topic waits in Kafka as well as it did.
+    AtHand,
+}
+
 #[derive(Default)]
 struct Inner {
     status: Status,
     requested: u64,
-    /// Numbers of [`Watch::drain_now`] calls that the thread has not seen yet.
-    requests: Vec<u64>,
+    /// Those that the thread has not seen yet.
+    requests: Vec<(u64, Reach)>,
+    /// Numbers of requests that nobody waits for any more.
+    given_up: Vec<u64>,
     answers: BTreeMap<u64, Result<(), DrainNowError>>,
     stop_by: Option<Instant>,
     abandoned: bool,
@@ -172,8 +184,8 @@ impl Drain {
     /// Seals and stores what is at hand, and ends. What is not stored by then stays where it is.
     pub fn stop(mut self, deadline: Duration) -> StoppedReport {
         let until = Instant::now() + deadline;
-        // Also what a partition holds that is still looking for its newest file. What fails here is told by the report.
-        if let Err(error) = self.watch.drain_now(deadline) {
+        // Also what a lane of the log holds that is still looking for its newest file. What fails here is told by the report.
+        if let Err(error) = self.watch.store(Reach::AtHand, deadline) {
             tracing::debug!(%error, "not everything was stored before the stop");
         }
         let shared = self.watch.shared.clone();
@@ -204,13 +216,17 @@ impl Watch {
         self.shared.lock().status.clone()
     }
 
-    /// Stores everything that is at hand now; returns when it is stored.
+    /// Stores everything that exists now; returns when it is stored.
     pub fn drain_now(&self, timeout: Duration) -> Result<(), DrainNowError> {
+        self.store(Reach::End, timeout)
+    }
+
+    fn store(&self, reach: Reach, timeout: Duration) -> Result<(), DrainNowError> {
         let until = Instant::now() + timeout;
         let mut inner = self.shared.lock();
         inner.requested += 1;
         let number = inner.requested;
-        inner.requests.push(number);
+        inner.requests.push((number, reach));
         loop {
             if let Some(answer) = inner.answers.remove(&number) {
                 return answer;
@@ -221,6 +237,7 @@ impl Watch {
             let in_time;
             (inner, in_time) = self.shared.wait(inner, until);
             if !in_time {
+                inner.given_up.push(number);
                 let waiting = inner.status.partitions.iter().filter(|partition| partition.rows > 0);
                 let waiting = waiting.map(ToString::to_string).collect::<Vec<_>>().join("; ");
                 let last_error = inner.status.last_error.as_ref().map(|failure| failure.what.clone());

@@ -4,7 +4,7 @@
 //! arrive late, twice, or after their sender's death, lost answers, cuts anywhere. Then the world heals, one drain finishes, late requests still
 //! arrive, and every row is counted.
 
-use super::chain::{Answer, Chain, Found, Outcome, Pinned, Step};
+use super::chain::{Answer, Chain, Found, LastHere, Outcome, Pinned, Step};
 use super::footer::Footer;
 use super::names::ChainId;
 use super::seal::{Admit, Facts, record_hash};
@@ -93,7 +93,7 @@ struct World {
 }
 
 const DAY_MS: i64 = 24 * 3_600_000;
-const SOURCE: &str = "log-0-00000001";
+const SOURCE: &str = "00000000000000000000000000000007-0-00000001";
 
 impl World {
     fn new(seed: u64, flaw: Flaw) -> World {
@@ -190,7 +190,11 @@ impl World {
 
     fn found(&self, object: &Object) -> Found {
         let last = self.log.iter().rev().find(|message| message.offset < object.footer.next);
-        Found { key: object.key.clone(), footer: object.footer.clone(), last_here: last.map(record_hash) }
+        Found {
+            key: object.key.clone(),
+            footer: object.footer.clone(),
+            last_here: last.map_or(LastHere::Unknown, |last| LastHere::Hash(record_hash(last))),
+        }
     }
 
     /// One step of one drain.

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use super::chain::{Chain, Step};
 use super::status::{Failure, LastFile, PartitionState, PartitionStatus};
 use super::store::Kind;
+use super::temp::TempFile;
 use super::triggers::{AtHand, Backoff, Cause, Triggers};
-use super::write::TempFile;
+use super::write::Resume;
 use crate::config;
 use crate::source::{Bounds, PartitionId, Progress};
 
@@ -29,6 +30,8 @@ pub(super) struct Partition {
     /// The source was polled since the last seek: what it has is known.
     pub heard: bool,
     pub triggers: Triggers,
+    /// The range that is being written, and why, while the store is asked for its schema.
+    pub writing: Option<(Resume, Cause)>,
     /// The file of the create in flight.
     pub sending: Option<Sending>,
     pub last_file: Option<LastFile>,
@@ -62,6 +65,7 @@ impl Partition {
             backoff: Backoff::default(),
             at_hand: AtHand::default(),
             triggers: Triggers::new(id, store.roll_bytes, store.roll_every),
+            writing: None,
             sending: None,
             last_file: None,
             last_error: None,
@@ -104,6 +108,7 @@ impl Partition {
     /// Everything at hand was dropped by a seek.
     pub fn sought(&mut self, offset: u64) {
         self.at_hand = AtHand::default();
+        self.writing = None;
         self.next = offset;
         self.heard = false;
     }

@@ -9,6 +9,9 @@ use super::refusal::Refusal;
 use super::store::{Content, Created, Kind, Store, StoreError};
 use crate::table::Schema;
 
+/// Schemas that are proposed in a row, each because somebody else was first.
+const GROWTHS_MAX: u32 = 32;
+
 /// Why something pinned could not be read or made.
 #[derive(Debug, thiserror::Error)]
 pub enum PinError {
@@ -16,6 +19,8 @@ pub enum PinError {
     Store(#[from] StoreError),
     #[error("cannot read `{key}`: {why}")]
     Damaged { key: String, why: String },
+    #[error("others pinned {GROWTHS_MAX} schemas of {table} while one was to be pinned")]
+    Contended { table: String },
     #[error(transparent)]
     Refused(Box<Refusal>),
 }
@@ -25,6 +30,7 @@ impl PinError {
     pub fn kind(&self) -> Kind {
         match self {
             PinError::Store(error) => error.kind(),
+            PinError::Contended { .. } => Kind::Retry,
             PinError::Damaged { .. } | PinError::Refused(_) => Kind::Stop,
         }
     }
@@ -48,7 +54,7 @@ fn read_schema(store: &dyn Store, table: &str, n: u32) -> Result<Arc<Schema>, Pi
 /// Makes `proposed` part of the table's schema and returns the schema to write with: `proposed` itself, or what others made of it meanwhile.
 pub fn grow_schema(store: &dyn Store, table: &str, proposed: Schema) -> Result<Arc<Schema>, PinError> {
     let mut proposed = proposed;
-    loop {
+    for _ in 0..GROWTHS_MAX {
         let key = names::schema_key(table, proposed.version());
         match store.create(&key, Content::Bytes(Bytes::from(proposed.to_json())))? {
             Created::New => {
@@ -56,8 +62,10 @@ pub fn grow_schema(store: &dyn Store, table: &str, proposed: Schema) -> Result<A
                 return Ok(Arc::new(proposed));
             }
             Created::Exists => {
-                let Some(theirs) = schema(store, table)? else {
-                    return Err(PinError::Damaged { key, why: "it exists and is not listed".to_owned() });
+                // The listing may be late: then what stands under the key is the newest one known.
+                let theirs = match schema(store, table)?.filter(|newest| newest.version() >= proposed.version()) {
+                    Some(newest) => newest,
+                    None => read_schema(store, table, proposed.version())?,
                 };
                 if theirs.covers(&proposed) {
                     return Ok(theirs);
@@ -66,6 +74,7 @@ pub fn grow_schema(store: &dyn Store, table: &str, proposed: Schema) -> Result<A
             }
         }
     }
+    Err(PinError::Contended { table: table.to_owned() })
 }
 
 /// The newest generation's document of an origin.
@@ -104,5 +113,76 @@ pub fn create_origin(store: &dyn Store, doc: OriginDoc) -> Result<OriginDoc, Pin
         }
         Created::Exists => origin(store, &doc.table, &doc.origin)?
             .ok_or_else(|| PinError::Damaged { key, why: "it exists and is not listed".to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::store::{Folder, Listed};
+    use super::*;
+    use crate::source::{ContentType, Message};
+    use crate::table::Survey;
+
+    /// A folder whose listing does not show the second schema yet.
+    struct Late(Folder);
+
+    impl Store for Late {
+        fn create(&self, key: &str, content: Content<'_>) -> Result<Created, StoreError> {
+            self.0.create(key, content)
+        }
+
+        fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+            self.0.get(key)
+        }
+
+        fn tail(&self, key: &str, bytes: u64) -> Result<Option<(Bytes, u64)>, StoreError> {
+            self.0.tail(key, bytes)
+        }
+
+        fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, StoreError> {
+            let mut listed = self.0.list(prefix, after)?;
+            listed.retain(|object| !object.key.ends_with("/2.json"));
+            Ok(listed)
+        }
+
+        fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+            self.0.folders(prefix)
+        }
+
+        fn address(&self) -> String {
+            self.0.address()
+        }
+    }
+
+    /// A schema with one more column than `before`.
+    fn with(column: &str, before: Option<&Schema>) -> Schema {
+        let value = format!(
+            r#"{{"id":"1","model_name":"m","model_version":null,"inputs":{{"{column}":1.5}},"outputs":{{}},"parse_status":"ok","status_code":200}}"#
+        );
+        let mut survey = Survey::new(10);
+        survey.add(&Message {
+            offset: 0,
+            timestamp_ms: 0,
+            create_time: false,
+            key: None,
+            value: Some(value.into()),
+            content_type: ContentType::Json,
+            source: None,
+            seq: None,
+            damaged: None,
+        });
+        survey.propose(before).expect("a column that is new")
+    }
+
+    #[test]
+    fn a_schema_that_exists_and_is_not_listed_is_read_by_its_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Late(Folder::open(dir.path()).unwrap());
+        let first = grow_schema(&store, "t", with("a", None)).unwrap();
+        let second = grow_schema(&store, "t", with("b", Some(&first))).unwrap();
+        assert_eq!((first.version(), second.version()), (1, 2));
+        let third = grow_schema(&store, "t", with("c", Some(&first))).unwrap();
+        assert_eq!(third.version(), 3);
+        assert!(third.covers(&second));
     }
 }

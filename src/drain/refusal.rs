@@ -36,6 +36,14 @@ pub enum Refusal {
     )]
     OtherRecord { chain: Name, key: String, head: u64 },
 
+    /// A file holds more of a log than the log ever had: a copy of it is at work elsewhere, or was.
+    #[error(
+        "{chain}: `{key}` reaches row {head}, which this log never had: the data_dir was copied, and its copy stores here too, or it was \
+         restored from an older state. Nothing was written. Stop one of the two; if the files are right, drain from the data_dir that \
+         wrote them; to keep both: stop the drain, then `weir drain --once --new-generation`"
+    )]
+    Longer { chain: Name, key: String, head: u64 },
+
     /// Something was stored and acknowledged before, and its file is not there any more.
     #[error(
         "{chain}: rows before offset {hint} were stored here once, but the newest file ends at {head}: files were deleted or moved \
@@ -51,6 +59,13 @@ pub enum Refusal {
          `weir drain --once --new-generation`"
     )]
     OriginMissing { table: String, key: String, hint: u64 },
+
+    /// The document that says where the chain starts is gone while the chain is drained.
+    #[error(
+        "{table}: `{key}` is gone: was the folder emptied or unmounted while rows were stored? Nothing was written. Put the files back, and \
+         the drain goes on by itself; or start anew: stop the drain, then `weir drain --once --new-generation`"
+    )]
+    OriginGone { table: String, key: String },
 
     /// A file stands under our key and is not of our chain.
     #[error(

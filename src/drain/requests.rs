@@ -7,16 +7,26 @@ use super::chain::Step;
 use super::partition::Partition;
 use super::run::Runner;
 use super::status::Status;
-use super::{DrainNowError, Left};
+use super::{DrainNowError, Left, Reach};
 use crate::source::PartitionId;
 
 /// Up to where "everything at hand" reaches, per partition; `None`: not known before it collects.
 pub(super) type Targets = BTreeMap<PartitionId, Option<u64>>;
 
+/// A request that is not answered yet.
+pub(super) struct Request {
+    reach: Reach,
+    pub targets: Targets,
+}
+
 impl Runner {
     pub(super) fn take_requests(&mut self) {
         let mut inner = self.shared.lock();
         let requests = std::mem::take(&mut inner.requests);
+        for number in std::mem::take(&mut inner.given_up) {
+            self.requests.remove(&number);
+            inner.answers.remove(&number);
+        }
         let stop_by = inner.stop_by.filter(|_| self.stop.is_none());
         drop(inner);
         if requests.is_empty() && stop_by.is_none() {
@@ -32,38 +42,43 @@ impl Runner {
         // Somebody may have fixed what it waits for.
         self.partitions.values_mut().for_each(Partition::try_now);
         if let Some(by) = stop_by {
-            self.stop = Some((by, self.targets(false)));
+            self.stop = Some((by, self.targets(Reach::AtHand)));
         }
-        for number in requests {
-            let targets = self.targets(true);
-            self.requests.insert(number, targets);
+        for (number, reach) in requests {
+            let targets = self.targets(reach);
+            self.requests.insert(number, Request { reach, targets });
         }
     }
 
-    /// Where each partition stands now. `to_end`: messages that exist and have not arrived yet count too.
-    fn targets(&self, to_end: bool) -> Targets {
+    /// Up to where a request reaches in each partition.
+    fn targets(&self, reach: Reach) -> Targets {
+        let all = reach == Reach::End || self.source.is_own_log();
         let target = |(id, partition): (&PartitionId, &Partition)| {
             let known = partition.heard
                 && partition
                     .chain
                     .as_ref()
                     .is_some_and(|chain| matches!(chain.step(), Step::Collect | Step::Create(_)));
-            (id.clone(), known.then(|| partition.next.max(if to_end { partition.bounds.end } else { 0 })))
+            let to = known.then(|| partition.next.max(if all { partition.bounds.end } else { 0 }));
+            // What has not arrived is not at hand: nothing is waited for.
+            (all || known).then(|| (id.clone(), to))
         };
-        self.partitions.iter().map(target).collect()
+        self.partitions.iter().filter_map(target).collect()
     }
 
     /// The requests that are met, or cannot be.
     pub(super) fn answer_requests(&mut self) -> Vec<(u64, Result<(), DrainNowError>)> {
         let mut answers = Vec::new();
         let mut requests = std::mem::take(&mut self.requests);
-        requests.retain(|number, targets| {
-            if !self.source.announced() {
-                // More partitions will come; they belong to what is at hand.
-                *targets = self.targets(true);
+        requests.retain(|number, Request { reach, targets }| {
+            if !self.source.announced() && *reach == Reach::End {
+                // More partitions will come; they belong to what exists.
+                *targets = self.targets(*reach);
                 return true;
             }
-            for (id, target) in self.targets(true) {
+            let now =
+                if *reach == Reach::End || self.source.is_own_log() { self.targets(*reach) } else { Targets::new() };
+            for (id, target) in now {
                 let slot = targets.entry(id).or_insert(None);
                 *slot = slot.or(target);
             }

@@ -7,19 +7,18 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fail::fail_point;
 
-use super::chain::{Answer, Chain, Found, Outcome, Pinned, Step};
+use super::chain::{Answer, Chain, Found, LastHere, Outcome, Pinned, Step};
 use super::footer::Footer;
-use super::jobs::{Create, Done, Job, Jobs, Open};
+use super::jobs::{Create, Done, Job, Jobs, NewestSchema, Open};
 use super::names::{ChainId, OriginDoc};
 use super::partition::{Partition, Sending};
-use super::requests::Targets;
-use super::seal::record_hash;
+use super::requests::{Request, Targets};
 use super::status::{Failure, LastFile, Status};
 use super::store::{Kind, Store};
 use super::triggers::{Backoff, Cause, under_pressure};
-use super::write::{Range, WriteError, Writer};
+use super::write::{Outcome as Written, Range, Resume, WriteError, Writer};
 use super::{DrainConfig, Shared, StoppedReport, requests};
-use crate::source::{Event, PartitionId, Source, SourceError};
+use crate::source::{Bounds, Event, PartitionId, Source, SourceError};
 
 /// The longest turn without events: requests wait for it.
 const TURN: Duration = Duration::from_millis(100);
@@ -39,7 +38,7 @@ pub(super) struct Runner {
     pub(super) partitions: BTreeMap<PartitionId, Partition>,
     /// Assignments so far.
     assigned: u64,
-    pub(super) requests: BTreeMap<u64, Targets>,
+    pub(super) requests: BTreeMap<u64, Request>,
     /// Set while stopping.
     pub(super) stop: Option<(Instant, Targets)>,
     source_error: Option<Failure>,
@@ -47,6 +46,7 @@ pub(super) struct Runner {
     pub(super) source_retry_at: Option<Instant>,
     /// When a partition was told of last.
     assigned_at: Instant,
+    started: Instant,
     random: u64,
 }
 
@@ -59,7 +59,7 @@ impl Runner {
     ) -> std::io::Result<Runner> {
         Ok(Runner {
             jobs: Jobs::start(&store)?,
-            writer: Writer::open(store, config.store.clone(), &config.data_dir)?,
+            writer: Writer::open(config.store.clone(), &config.data_dir)?,
             config,
             source,
             shared,
@@ -71,6 +71,7 @@ impl Runner {
             source_backoff: Backoff::default(),
             source_retry_at: None,
             assigned_at: Instant::now(),
+            started: Instant::now(),
             random: uuid::Uuid::new_v4().as_u64_pair().0,
         })
     }
@@ -135,7 +136,7 @@ impl Runner {
 
     /// How long nothing has to be done unless something comes.
     fn until_next(&self, now: Instant) -> Duration {
-        let now_ms = now_ms();
+        let now_ms = self.age_ms();
         let open = self
             .partitions
             .values()
@@ -177,8 +178,9 @@ impl Runner {
                 self.partitions.remove(&partition);
             }
             Event::Message(progress) => {
+                let age_ms = self.age_ms();
                 if let Some(partition) = self.partitions.get_mut(&progress.partition) {
-                    partition.progress(&progress, now_ms());
+                    partition.progress(&progress, age_ms);
                 }
             }
         }
@@ -200,9 +202,15 @@ impl Runner {
         match done {
             Done::NoOrigin => {
                 partition.new_origin = true;
-                partition.retry_at = Some(self.assigned_at + ALL_KNOWN_AFTER);
+                partition.retry_at = self.all_known_at();
             }
             Done::Opened { doc, head } => self.opened(id, partition, &doc, head.map(|head| *head)),
+            Done::Schema { table, newest, grown } => {
+                self.writer.learn(table, newest);
+                if let Some((resume, _)) = &mut partition.writing {
+                    resume.grown += u32::from(grown);
+                }
+            }
             Done::Created => self.settle(id, partition, Answer::New),
             Done::Exists(footer) => {
                 let key = footer.key();
@@ -218,6 +226,13 @@ impl Runner {
                 partition.sending = None;
             }
             Done::Refused(refusal) => self.failed(id, partition, Kind::Stop, refusal.to_string()),
+            Done::FileLost(why) => {
+                partition.sending = None;
+                if let Some(chain) = partition.chain.as_mut().filter(|chain| matches!(chain.step(), Step::Create(_))) {
+                    chain.file_lost();
+                }
+                self.failed(id, partition, Kind::Retry, why);
+            }
             Done::Failed { kind, why } => {
                 if partition.chain.as_ref().is_some_and(|chain| matches!(chain.step(), Step::Create(_))) {
                     self.settle(id, partition, Answer::Undecided);
@@ -228,7 +243,7 @@ impl Runner {
     }
 
     fn found(&mut self, id: &PartitionId, key: String, footer: Footer) -> Result<Found, SourceError> {
-        let last_here = self.source.record_before(id, footer.next)?.map(|message| record_hash(&message));
+        let last_here = LastHere::from(&self.source.record_before(id, footer.next)?);
         Ok(Found { key, footer, last_here })
     }
 
@@ -241,10 +256,15 @@ impl Runner {
                 doc.partitioning
             );
         }
-        let found = match head.map(|(key, footer)| self.found(id, key, footer)).transpose() {
-            Ok(found) => found,
+        let found = head.map(|(key, footer)| self.found(id, key, footer)).transpose();
+        let known = found.and_then(|found| Ok((found, self.source.bounds(id)?)));
+        let (found, bounds) = match known {
+            Ok(known) => known,
             Err(error) => return self.failed(id, partition, Kind::Retry, super::jobs::chained(&error)),
         };
+        // Only its end: start and hint are compared with the head as they were before it was looked for.
+        let end = bounds.map(|bounds| bounds.end);
+        partition.bounds.end = end.unwrap_or(0).max(partition.bounds.end);
         let pinned = Pinned {
             id: ChainId {
                 table: doc.table.clone(),
@@ -262,6 +282,7 @@ impl Runner {
         let known =
             partition.chain.take().filter(|chain| *chain.id() == pinned.id && matches!(chain.step(), Step::FindHead));
         let mut chain = known.unwrap_or_else(|| Chain::new(pinned, partition.bounds.clone()));
+        chain.ends(end);
         chain.head_found(found);
         match chain.step() {
             Step::Refused(refusal) => {
@@ -368,7 +389,11 @@ impl Runner {
 
     fn advance(&mut self, id: &PartitionId, partition: &mut Partition, stopping: bool) {
         if partition.chain.as_ref().is_some_and(|chain| matches!(chain.step(), Step::Refused(_))) {
-            // Its time has come to be looked at again.
+            // Its time has come to be looked at again, with what the source holds by now.
+            match self.source.bounds(id) {
+                Ok(bounds) => bounds.into_iter().for_each(|bounds| partition.bounds.renew(bounds)),
+                Err(error) => return self.failed(id, partition, Kind::Retry, super::jobs::chained(&error)),
+            }
             partition.chain = None;
         }
         match partition.chain.as_ref().map(Chain::step) {
@@ -376,9 +401,10 @@ impl Runner {
                 if stopping {
                     return;
                 }
-                let all_known_at = self.assigned_at + ALL_KNOWN_AFTER;
-                if partition.new_origin && all_known_at > Instant::now() {
-                    partition.retry_at = Some(all_known_at);
+                if partition.new_origin
+                    && let Some(at) = self.all_known_at()
+                {
+                    partition.retry_at = Some(at);
                     return;
                 }
                 let job = Job::Open(self.open(id, partition));
@@ -408,18 +434,32 @@ impl Runner {
         }
     }
 
+    /// When to look again whether all of the source's partitions are known; `None`: they are.
+    fn all_known_at(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let at = self.assigned_at + ALL_KNOWN_AFTER;
+        match self.source.announced() {
+            true => (at > now).then_some(at),
+            false => Some(now + ALL_KNOWN_AFTER),
+        }
+    }
+
     fn open(&self, id: &PartitionId, partition: &Partition) -> Open {
         // Those of this origin, this partition's own among them (it is out of the map while it steps).
         let others = self.partitions.iter().filter(|(other, _)| other.topic == id.topic && other.origin == id.origin);
-        let all = others.map(|(other, partition)| (other, &partition.bounds)).chain([(id, &partition.bounds)]);
-        let start =
-            |bounds: &crate::source::Bounds| if self.config.drain.start_earliest { bounds.start } else { bounds.end };
+        let all: Vec<_> =
+            others.map(|(other, partition)| (other, &partition.bounds)).chain([(id, &partition.bounds)]).collect();
+        let earliest = self.config.drain.start_earliest || self.source.is_own_log();
+        let start = |bounds: &Bounds| if earliest { bounds.start } else { bounds.end };
+        let hint = all.iter().filter_map(|(_, bounds)| bounds.hint).max();
         Open {
             partition: id.clone(),
             partitioning: self.config.store.partition,
             topic_id: partition.bounds.topic_id.clone(),
-            starts: partition.new_origin.then(|| all.map(|(id, bounds)| (id.partition, start(bounds))).collect()),
-            hint: partition.bounds.hint,
+            starts: partition
+                .new_origin
+                .then(|| all.iter().map(|(id, bounds)| (id.partition, start(bounds))).collect()),
+            hint,
             now_ms: now_ms(),
         }
     }
@@ -433,22 +473,27 @@ impl Runner {
     /// Closes and writes the range that is due longest, if any: one per turn, so that the source is polled between two files.
     fn seal_one(&mut self) {
         let now = Instant::now();
-        let now_ms = now_ms();
+        let age_ms = self.age_ms();
         let waiting =
             self.partitions.iter().filter(|(_, p)| p.collecting().is_some()).map(|(id, p)| (id, p.at_hand.bytes));
-        let pressed = under_pressure(waiting, self.config.waiting_bytes_max).cloned();
+        // Values are less than what they take in a spool: the source knows.
+        let bytes_max = if self.source.full() { 0 } else { self.config.waiting_bytes_max };
+        let pressed = under_pressure(waiting, bytes_max).cloned();
         let due = self.partitions.iter().filter(|(_, partition)| partition.ready(now)).filter_map(|(id, partition)| {
-            let cause = self.cause(id, partition, pressed.as_ref() == Some(id), now_ms)?;
+            let cause = self.cause(id, partition, pressed.as_ref() == Some(id), age_ms)?;
             Some((partition.at_hand.since_ms, id.clone(), cause))
         });
         let Some((_, id, cause)) = due.min_by(|a, b| a.0.cmp(&b.0)) else { return };
         let Some(mut partition) = self.partitions.remove(&id) else { return };
-        self.seal(&id, &mut partition, cause, now_ms);
+        self.seal(&id, &mut partition, cause);
         self.partitions.insert(id, partition);
     }
 
-    fn cause(&self, id: &PartitionId, partition: &Partition, pressed: bool, now_ms: i64) -> Option<Cause> {
+    fn cause(&self, id: &PartitionId, partition: &Partition, pressed: bool, age_ms: i64) -> Option<Cause> {
         let head = partition.collecting()?.head().next;
+        if let Some((_, cause)) = partition.writing {
+            return Some(cause);
+        }
         if partition.at_hand.messages == 0 {
             return None;
         }
@@ -458,26 +503,44 @@ impl Runner {
         if self.stop.as_ref().is_some_and(|(_, targets)| reached(targets)) {
             return Some(Cause::Stop);
         }
-        if self.requests.values().any(reached) {
+        if self.requests.values().any(|request| reached(&request.targets)) {
             return Some(Cause::Manual);
         }
-        partition.triggers.due(&partition.at_hand, now_ms).or(pressed.then_some(Cause::Pressure))
+        partition.triggers.due(&partition.at_hand, age_ms).or(pressed.then_some(Cause::Pressure))
     }
 
-    fn seal(&mut self, id: &PartitionId, partition: &mut Partition, cause: Cause, now_ms: i64) {
+    fn seal(&mut self, id: &PartitionId, partition: &mut Partition, cause: Cause) {
+        if partition.collecting().is_none() {
+            return;
+        }
+        let begun = partition.writing.take().map(|(resume, _)| resume);
+        let resume = begun.unwrap_or(Resume { to: partition.next, cut: None, grown: 0 });
         let Some(chain) = partition.collecting() else { return };
+        let sealed_ms = self.age_ms();
         let shared = self.shared.clone();
         let abandoned = || {
             let inner = shared.lock();
             inner.abandoned || inner.stop_by.is_some_and(|by| by < Instant::now())
         };
-        let range = Range { chain, partition: id, to: partition.next, now_ms, abandoned: &abandoned };
-        match self.writer.write(&mut *self.source, &range) {
-            Ok(None) => partition.at_hand = Default::default(),
-            Ok(Some(written)) => {
+        let range = Range { chain, partition: id, resume, now_ms: now_ms(), abandoned: &abandoned };
+        let (writer, source) = (&mut self.writer, &mut *self.source);
+        // A pass leaves nothing behind but a file that its guard removes.
+        let written = std::panic::catch_unwind(AssertUnwindSafe(|| writer.write(source, &range)));
+        let written = written.unwrap_or_else(|panic| {
+            let (from, to) = (chain.head().next, resume.to);
+            Err(WriteError::Panicked { from, to, why: super::jobs::panic_text(&*panic).to_owned() })
+        });
+        match written {
+            Ok(Written::Nothing) => partition.at_hand = Default::default(),
+            Ok(Written::Ask { proposed, resume }) => {
+                let table = chain.id().table.clone();
+                partition.writing = Some((resume, cause));
+                self.ask(id, partition, Job::Schema(NewestSchema { table, proposed }));
+            }
+            Ok(Written::Written(written)) => {
                 let cause = written.cut.unwrap_or(cause);
                 let (file, file_bytes, cut) = (written.file, written.file_bytes, written.cut.is_some());
-                partition.sending = Some(Sending { file, file_bytes, cause, cut, sealed_ms: now_ms });
+                partition.sending = Some(Sending { file, file_bytes, cause, cut, sealed_ms });
                 partition.chain.as_mut().expect("the chain that collects").created(written.sealed);
                 // At once, not in the next turn.
                 self.advance(id, partition, false);
@@ -488,10 +551,10 @@ impl Runner {
     }
 
     fn status(&self) -> Status {
-        let now_ms = now_ms();
+        let age_ms = self.age_ms();
         let mut status = Status::default();
         for (id, partition) in &self.partitions {
-            status.partitions.push(partition.status(id, now_ms));
+            status.partitions.push(partition.status(id, age_ms));
             if let Some(chain) = &partition.chain {
                 status.totals.add(&chain.head().totals, partition.quarantined);
             }
@@ -500,6 +563,11 @@ impl Runner {
             self.partitions.values().filter_map(|partition| partition.last_error.as_ref()).chain(&self.source_error);
         status.last_error = failures.max_by_key(|failure| failure.at_ms).cloned();
         status
+    }
+
+    /// The clock of what waits: milliseconds since the start, whatever is done to the wall's.
+    fn age_ms(&self) -> i64 {
+        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 
     fn random(&mut self) -> u64 {

@@ -1,5 +1,7 @@
 //! The whole drain on a source in memory and a folder: rows in = rows out, however often it dies.
 
+mod lanes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -13,7 +15,7 @@ use super::store::{Content, Created, Folder, Listed, Store, StoreError, read_foo
 use super::triggers::Cause;
 use super::*;
 use crate::record::ContentType;
-use crate::source::{Bounds, Event, Message, Messages, PartitionId, Progress, SourceError};
+use crate::source::{Before, Bounds, Event, Message, Messages, PartitionId, Progress, SourceError};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -28,8 +30,13 @@ struct TopicInner {
     starts: Vec<u64>,
     committed: BTreeMap<u32, u64>,
     id: String,
-    /// One partition is told of per poll.
-    slowly: bool,
+    /// One partition is told of at a time, so long after the last.
+    slowly: Option<Duration>,
+    /// Reading partition 0 panics.
+    panics: bool,
+    /// What lies beyond has not arrived.
+    arrived: Option<u64>,
+    full: bool,
 }
 
 impl Topic {
@@ -63,7 +70,7 @@ impl Topic {
                     key: None,
                     value: Some(row(partition, offset)),
                     content_type: ContentType::Json,
-                    source: Some(format!("log-{partition}-00000001").into()),
+                    source: Some(format!("{:032x}-{partition}-00000001", 7).into()),
                     seq: Some(offset),
                     damaged: None,
                 });
@@ -91,13 +98,21 @@ fn row(partition: u32, offset: u64) -> Bytes {
 struct MemorySource {
     topic: Topic,
     assigned: u32,
+    assigned_at: Instant,
     from: BTreeMap<u32, u64>,
     told: BTreeMap<u32, u64>,
 }
 
 impl MemorySource {
     fn boxed(topic: &Topic) -> Box<dyn Source> {
-        Box::new(MemorySource { topic: topic.clone(), assigned: 0, from: BTreeMap::new(), told: BTreeMap::new() })
+        let assigned_at = Instant::now();
+        Box::new(MemorySource {
+            topic: topic.clone(),
+            assigned_at,
+            assigned: 0,
+            from: BTreeMap::new(),
+            told: BTreeMap::new(),
+        })
     }
 }
 
@@ -105,10 +120,11 @@ fn partition_id(partition: u32) -> PartitionId {
     PartitionId { topic: "churn".into(), origin: "churn".into(), partition }
 }
 
-struct Rows(std::vec::IntoIter<Message>);
+struct Rows(std::vec::IntoIter<Message>, bool);
 
 impl Messages for Rows {
     fn next(&mut self) -> Result<Option<Message>, SourceError> {
+        assert!(!self.1, "the record's fault");
         Ok(self.0.next())
     }
 }
@@ -120,17 +136,19 @@ impl Source for MemorySource {
             self.topic.with(|inner| (inner.partitions.clone(), inner.id.clone(), inner.slowly));
         for (partition, log) in (0u32..).zip(&partitions) {
             let end = log.last().map_or(0, |last| last.offset + 1);
-            if partition >= self.assigned && (!slowly || events.is_empty()) {
-                self.assigned = partition + 1;
+            let due = slowly.is_none_or(|wait| self.assigned_at.elapsed() > wait);
+            if partition == self.assigned && due {
+                (self.assigned, self.assigned_at) = (partition + 1, Instant::now());
                 let start = self.topic.with(|inner| inner.starts[partition as usize]);
                 let hint = self.topic.committed().get(&partition).copied();
                 let bounds = Bounds { start, end, topic_id: id.clone(), hint };
                 events.push(Event::Assigned { partition: partition_id(partition), bounds });
             }
             let Some(&from) = self.from.get(&partition) else { continue };
+            let end = end.min(self.topic.with(|inner| inner.arrived).unwrap_or(u64::MAX));
             if end > self.told[&partition].max(from) {
                 self.told.insert(partition, end);
-                let waiting: Vec<_> = log.iter().filter(|message| message.offset >= from).collect();
+                let waiting: Vec<_> = log.iter().filter(|message| (from..end).contains(&message.offset)).collect();
                 events.push(Event::Message(Progress {
                     partition: partition_id(partition),
                     next: end,
@@ -154,7 +172,8 @@ impl Source for MemorySource {
     fn read(&mut self, partition: &PartitionId, from: u64, to: u64) -> Result<Box<dyn Messages>, SourceError> {
         let log = self.topic.with(|inner| inner.partitions[partition.partition as usize].clone());
         let range: Vec<_> = log.into_iter().filter(|message| (from..to).contains(&message.offset)).collect();
-        Ok(Box::new(Rows(range.into_iter())))
+        let panics = partition.partition == 0 && self.topic.with(|inner| inner.panics);
+        Ok(Box::new(Rows(range.into_iter(), panics)))
     }
 
     fn commit(&mut self, partition: &PartitionId, next: u64) -> Result<(), SourceError> {
@@ -163,9 +182,26 @@ impl Source for MemorySource {
         Ok(())
     }
 
-    fn record_before(&mut self, partition: &PartitionId, next: u64) -> Result<Option<Message>, SourceError> {
+    fn bounds(&mut self, partition: &PartitionId) -> Result<Option<Bounds>, SourceError> {
+        let partition = partition.partition;
+        Ok(self.topic.with(|inner| {
+            let log = &inner.partitions[partition as usize];
+            let (start, end) = (inner.starts[partition as usize], log.last().map_or(0, |last| last.offset + 1));
+            Some(Bounds { start, end, topic_id: inner.id.clone(), hint: inner.committed.get(&partition).copied() })
+        }))
+    }
+
+    fn full(&self) -> bool {
+        self.topic.with(|inner| inner.full)
+    }
+
+    fn announced(&self) -> bool {
+        self.topic.with(|inner| inner.slowly.is_none() || self.assigned as usize == inner.partitions.len())
+    }
+
+    fn record_before(&mut self, partition: &PartitionId, next: u64) -> Result<Before, SourceError> {
         let log = self.topic.with(|inner| inner.partitions[partition.partition as usize].clone());
-        Ok(log.into_iter().rfind(|message| message.offset < next))
+        Ok(log.into_iter().rfind(|message| message.offset < next).map_or(Before::Unknown, Before::Known))
     }
 }
 
@@ -228,6 +264,7 @@ struct World {
     topic: Topic,
     roll_every: Duration,
     roll_bytes: u64,
+    earliest: bool,
 }
 
 impl World {
@@ -240,15 +277,20 @@ impl World {
             topic: Topic::new(partitions),
             roll_every: Duration::from_millis(20),
             roll_bytes: 128 << 20,
+            earliest: true,
         }
     }
 
     fn start_in(&self, data_dir: &Path) -> Drain {
+        self.start_on(data_dir, MemorySource::boxed(&self.topic))
+    }
+
+    fn start_on(&self, data_dir: &Path, source: Box<dyn Source>) -> Drain {
         let config = DrainConfig {
             drain: config::Drain {
                 topics: Vec::new(),
                 group: "weir-drain".into(),
-                start_earliest: true,
+                start_earliest: self.earliest,
                 spool_bytes_max: 4 << 30,
                 resend_window: Duration::from_secs(7 * 86_400),
             },
@@ -267,7 +309,7 @@ impl World {
             data_dir: data_dir.to_owned(),
             waiting_bytes_max: 1 << 30,
         };
-        Drain::start(config, self.store.clone(), MemorySource::boxed(&self.topic)).unwrap()
+        Drain::start(config, self.store.clone(), source).unwrap()
     }
 
     fn start(&self) -> Drain {
@@ -354,7 +396,7 @@ fn rows_in_are_rows_out_and_the_totals_say_so() {
     assert!(drain.stop(PATIENCE).all_stored());
     let files = world.whole();
     assert_eq!(files.len(), 4);
-    assert!(std::fs::read_dir(world.dir.path().join("data/tmp")).unwrap().next().is_none(), "no file is left over");
+    assert!(std::fs::read_dir(world.dir.path().join("data/tmp")).unwrap().next().is_none(), "nothing is left over");
 }
 
 #[test]
@@ -597,7 +639,7 @@ fn partitions_that_are_told_of_one_by_one_are_all_in_the_origin_document() {
     world.topic.with(|inner| {
         inner.partitions[3].drain(..4);
         inner.starts[3] = 4;
-        inner.slowly = true;
+        inner.slowly = Some(Duration::from_millis(400));
     });
     let drain = world.start();
     until(&drain, "stored", |status| status.totals.stored == 36);
@@ -661,4 +703,160 @@ fn a_generation_that_begins_under_a_running_drain_is_noticed_before_its_next_cre
     let files = world.files();
     let chains: Vec<_> = files.iter().map(|(_, footer)| (footer.chain.generation, footer.first, footer.next)).collect();
     assert_eq!(chains, [(1, 0, 10), (2, 10, 15)]);
+}
+
+#[test]
+fn a_file_that_is_lost_before_it_was_stored_is_made_anew() {
+    let world = World::new(1);
+    let folder = Folder::open(&world.dir.path().join("parquet")).unwrap();
+    let moody =
+        Arc::new(Moody { folder, calls: AtomicU32::new(0), calm: AtomicBool::new(true), deaf: AtomicBool::new(false) });
+    let world = World { store: moody.clone(), ..world };
+    let drain = world.start();
+    world.topic.send(0, 2);
+    drain.drain_now(PATIENCE).unwrap();
+    moody.deaf.store(true, Ordering::Relaxed);
+    world.topic.send(0, 4);
+    until(&drain, "on its way", |status| status.partitions[0].state == status::PartitionState::Storing);
+    for folder in std::fs::read_dir(world.dir.path().join("data/tmp")).unwrap() {
+        for file in std::fs::read_dir(folder.unwrap().path()).unwrap() {
+            std::fs::remove_file(file.unwrap().path()).unwrap();
+        }
+    }
+    moody.deaf.store(false, Ordering::Relaxed);
+    drain.drain_now(PATIENCE).unwrap();
+    drop(drain);
+    world.whole();
+}
+
+#[test]
+fn a_head_that_is_newer_than_the_assignment_is_not_beyond_the_end() {
+    let world = World::new(1);
+    world.topic.send(0, 10);
+    // One drain was told of the partition long ago, and its store answers only now; another stored more meanwhile.
+    let folder = Folder::open(&world.dir.path().join("parquet")).unwrap();
+    let moody =
+        Arc::new(Moody { folder, calls: AtomicU32::new(0), calm: AtomicBool::new(true), deaf: AtomicBool::new(true) });
+    let late =
+        World { store: moody.clone(), dir: tempfile::tempdir().unwrap(), topic: world.topic.clone(), ..World::new(0) };
+    let slow = late.start();
+    until(&slow, "not answered", |status| status.last_error.is_some());
+    let drain = world.start();
+    world.topic.send(0, 10);
+    drain.drain_now(PATIENCE).unwrap();
+    moody.deaf.store(false, Ordering::Relaxed);
+    world.topic.send(0, 10);
+    slow.drain_now(PATIENCE).unwrap();
+    assert_eq!(slow.status().totals.stored, 30);
+    drop((drain, slow));
+    world.whole();
+}
+
+#[test]
+fn a_record_that_panics_stops_its_partition_only_and_says_so() {
+    let world = World::new(2);
+    world.topic.with(|inner| inner.panics = true);
+    world.topic.send(0, 3);
+    world.topic.send(1, 3);
+    let drain = world.start();
+    let status = until(&drain, "stored and refused", |status| {
+        status.partitions.len() == 2
+            && status.totals.stored == 3
+            && status.partitions[0].state == status::PartitionState::Refused
+    });
+    let what = &status.partitions[0].last_error.as_ref().unwrap().what;
+    assert!(what.contains("0..3") && what.contains("the record's fault"), "{what}");
+    assert!(!status.dead);
+    world.topic.with(|inner| inner.panics = false);
+    drain.drain_now(PATIENCE).unwrap();
+    drop(drain);
+    world.whole();
+}
+
+#[test]
+fn a_store_that_panics_is_a_failure_of_its_partition() {
+    let world = World::new(1);
+    let folder = Folder::open(&world.dir.path().join("parquet")).unwrap();
+    let world = World { store: Arc::new(Panics(folder, AtomicU32::new(6))), ..world };
+    let drain = world.start();
+    world.topic.send(0, 3);
+    let status = until(&drain, "failed", |status| status.last_error.is_some());
+    assert!(status.last_error.unwrap().what.contains("the store's fault"));
+    while drain.drain_now(PATIENCE).is_err() {}
+    drop(drain);
+    world.whole();
+}
+
+/// Panics in the first calls, more of them than there are threads to ask it.
+struct Panics(Folder, AtomicU32);
+
+impl Store for Panics {
+    fn create(&self, key: &str, content: Content<'_>) -> Result<Created, StoreError> {
+        if self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+            panic!("the store's fault");
+        }
+        self.0.create(key, content)
+    }
+
+    fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        self.0.get(key)
+    }
+
+    fn tail(&self, key: &str, bytes: u64) -> Result<Option<(Bytes, u64)>, StoreError> {
+        self.0.tail(key, bytes)
+    }
+
+    fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, StoreError> {
+        self.0.list(prefix, after)
+    }
+
+    fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        self.0.folders(prefix)
+    }
+
+    fn address(&self) -> String {
+        self.0.address()
+    }
+}
+
+#[test]
+fn a_stop_stores_what_has_arrived_and_leaves_the_rest_to_the_topic() {
+    let world = World { roll_every: Duration::from_secs(3_600), ..World::new(1) };
+    world.topic.send(0, 100);
+    world.topic.with(|inner| inner.arrived = Some(10));
+    let drain = world.start();
+    until(&drain, "collected", |status| status.partitions.iter().any(|partition| partition.rows == 10));
+    let begun = Instant::now();
+    assert!(drain.stop(PATIENCE).all_stored());
+    assert!(begun.elapsed() < PATIENCE / 2, "it waited for what had not arrived");
+    assert_eq!(world.files().iter().map(|(_, footer)| footer.rows).sum::<u64>(), 10);
+}
+
+#[test]
+fn a_request_that_nobody_waits_for_any_more_is_forgotten() {
+    let world = World { roll_every: Duration::from_secs(3_600), ..World::new(1) };
+    let folder = Folder::open(&world.dir.path().join("parquet")).unwrap();
+    let moody =
+        Arc::new(Moody { folder, calls: AtomicU32::new(0), calm: AtomicBool::new(true), deaf: AtomicBool::new(false) });
+    let world = World { store: moody.clone(), ..world };
+    let drain = world.start();
+    drain.drain_now(PATIENCE).unwrap();
+    moody.deaf.store(true, Ordering::Relaxed);
+    world.topic.send(0, 10);
+    assert!(matches!(drain.drain_now(Duration::from_millis(300)), Err(DrainNowError::Timeout { .. })));
+    moody.deaf.store(false, Ordering::Relaxed);
+    drain.drain_now(PATIENCE).unwrap();
+    assert!(drain.watch.shared.lock().answers.is_empty(), "an answer for nobody stays for ever");
+    drop(drain);
+    world.whole();
+}
+
+#[test]
+fn a_source_that_is_full_is_pressure() {
+    let world = World { roll_every: Duration::from_secs(3_600), ..World::new(1) };
+    world.topic.send(0, 5);
+    world.topic.with(|inner| inner.full = true);
+    let drain = world.start();
+    let status = until(&drain, "stored", |status| status.totals.stored == 5);
+    assert_eq!(status.partitions[0].last_file.as_ref().unwrap().cause, Some(Cause::Pressure));
 }

@@ -1,4 +1,4 @@
-//! When an open range closes, and why. Pure: `now` is an argument.
+//! When an open range closes, and why. Pure: `now` is an argument, on the clock that [`AtHand::since_ms`] is on.
 //!
 //! Any trigger is safe (design D4): it decides where a file ends, never what its key is.
 
@@ -54,7 +54,7 @@ pub struct AtHand {
     pub messages: u64,
     /// Bytes of their values.
     pub bytes: u64,
-    /// When the oldest of them was first seen; `None` while there is none.
+    /// When the oldest of them was first seen, on a clock that only goes forward; `None` while there is none.
     pub since_ms: Option<i64>,
 }
 

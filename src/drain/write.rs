@@ -12,9 +12,9 @@ use fail::fail_point;
 use uuid::Uuid;
 
 use super::chain::Chain;
-use super::pin::{self, PinError};
 use super::seal::{Admit, Facts, Seal, Sealed};
-use super::store::{Kind, Store};
+use super::store::Kind;
+use super::temp::{TempFile, TempFolder};
 use super::triggers::Cause;
 use crate::config;
 use crate::source::{PartitionId, Source, SourceError};
@@ -25,26 +25,6 @@ const CHECK_EVERY: u64 = 1_024;
 
 /// Passes over one range: new columns found in the second are left to the next file.
 const PASSES_MAX: u32 = 3;
-
-/// A file of our own that is removed when nobody needs it any more.
-#[derive(Debug)]
-pub struct TempFile(PathBuf);
-
-impl TempFile {
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for TempFile {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.0)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            tracing::warn!(%error, "failed to remove `{}`", self.0.display());
-        }
-    }
-}
 
 /// A file, ready to be created in the store.
 #[derive(Debug)]
@@ -60,8 +40,6 @@ pub struct Written {
 pub enum WriteError {
     #[error(transparent)]
     Source(#[from] SourceError),
-    #[error(transparent)]
-    Pin(#[from] PinError),
     #[error("failed to write `{path}`")]
     Io {
         path: PathBuf,
@@ -70,6 +48,12 @@ pub enum WriteError {
     },
     #[error("failed to write a file of table {table}: {why}")]
     Table { table: String, why: String },
+    /// Nobody knows whether it would not do so again: it waits for somebody.
+    #[error(
+        "writing the messages {from}..{to} panicked: {why}. Nothing of them was stored, the other partitions go on; please report it with the \
+         message that is to blame"
+    )]
+    Panicked { from: u64, to: u64, why: String },
     #[error("the drain was told to end")]
     Abandoned,
 }
@@ -78,7 +62,7 @@ impl WriteError {
     /// Whether trying again may help without anybody's doing.
     pub fn kind(&self) -> Kind {
         match self {
-            WriteError::Pin(error) => error.kind(),
+            WriteError::Panicked { .. } => Kind::Stop,
             _ => Kind::Retry,
         }
     }
@@ -86,22 +70,44 @@ impl WriteError {
 
 /// What the writing of every file needs.
 pub struct Writer {
-    pub store: Arc<dyn Store>,
-    pub config: config::Store,
-    /// `<data_dir>/tmp`.
-    pub folder: PathBuf,
-    /// The newest schema seen, by table.
-    schemas: BTreeMap<String, Arc<Schema>>,
+    config: config::Store,
+    folder: TempFolder,
+    /// The newest schema seen, by table; `None`: the store had none.
+    schemas: BTreeMap<String, Option<Arc<Schema>>>,
 }
 
 /// One range of one partition.
 pub struct Range<'a> {
     pub chain: &'a Chain,
     pub partition: &'a PartitionId,
-    pub to: u64,
+    pub resume: Resume,
     pub now_ms: i64,
     /// Asked now and then; true ends the writing.
     pub abandoned: &'a dyn Fn() -> bool,
+}
+
+/// Where the writing of a range stands while the store is asked for a schema.
+#[derive(Debug, Clone, Copy)]
+pub struct Resume {
+    /// The end of the range.
+    pub to: u64,
+    /// Why it ends before the end that was asked for.
+    pub cut: Option<Cause>,
+    /// How often a schema was grown for it.
+    pub grown: u32,
+}
+
+/// What came of writing a range.
+#[derive(Debug)]
+pub enum Outcome {
+    Written(Box<Written>),
+    /// No record is in it, there is nothing to store.
+    Nothing,
+    /// The table's schema is needed, with this in it; then the range is written again.
+    Ask {
+        proposed: Option<Schema>,
+        resume: Resume,
+    },
 }
 
 /// One pass that was written.
@@ -115,69 +121,54 @@ struct Pass {
 }
 
 impl Writer {
-    /// Empties the temporary folder: what is in it belongs to a process that died.
-    pub fn open(store: Arc<dyn Store>, config: config::Store, data_dir: &Path) -> std::io::Result<Writer> {
-        let folder = data_dir.join("tmp");
-        std::fs::create_dir_all(&folder)?;
-        for entry in std::fs::read_dir(&folder)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "part") {
-                std::fs::remove_file(&path)?;
-            }
-        }
-        Ok(Writer { store, config, folder, schemas: BTreeMap::new() })
+    /// With a temporary folder of its own in `<data_dir>/tmp`.
+    pub fn open(config: config::Store, data_dir: &Path) -> std::io::Result<Writer> {
+        let folder = TempFolder::make(&data_dir.join("tmp"))?;
+        Ok(Writer { config, folder, schemas: BTreeMap::new() })
     }
 
-    /// Writes the file of a range. `None`: no record is in it, there is nothing to store.
-    pub fn write(&mut self, source: &mut dyn Source, range: &Range<'_>) -> Result<Option<Written>, WriteError> {
-        let mut schema = match self.pinned(range)? {
-            Some(schema) => schema,
-            None => self.survey(source, range)?,
+    /// Writes the file of a range, or says what has to be known first: the store is asked on threads of its own.
+    pub fn write(&mut self, source: &mut dyn Source, range: &Range<'_>) -> Result<Outcome, WriteError> {
+        let ask = |proposed, resume| Ok(Outcome::Ask { proposed, resume });
+        let schema = match self.schemas.get(&range.chain.id().table) {
+            None => return ask(None, range.resume),
+            Some(None) => return ask(Some(self.survey(source, range)?), range.resume),
+            Some(Some(schema)) => schema.clone(),
         };
-        let mut to = range.to;
-        let mut cut = None;
-        for pass_number in 1.. {
-            let Some(pass) = self.pass(source, range, to, &schema)? else { return Ok(None) };
-            // A second pass ends where the first one did, so that it does not meet messages that the first did not see.
-            to = pass.to;
-            cut = cut.or(pass.cut);
-            let grown = match pass_number < PASSES_MAX {
-                true => pass.writer.misfits().propose(Some(&schema)),
-                false => None,
-            };
-            let Some(proposed) = grown else { return self.finish(range, pass, cut, &schema).map(Some) };
-            schema = pin::grow_schema(&*self.store, &range.chain.id().table, proposed)?;
-            self.schemas.insert(range.chain.id().table.clone(), schema.clone());
+        let Some(pass) = self.pass(source, range, range.resume.to, &schema)? else { return Ok(Outcome::Nothing) };
+        let cut = range.resume.cut.or(pass.cut);
+        if range.resume.grown + 1 < PASSES_MAX
+            && let Some(proposed) = pass.writer.misfits().propose(Some(&schema))
+        {
+            // The next pass ends where this one did, so that it does not meet messages that this one did not see.
+            return ask(Some(proposed), Resume { to: pass.to, cut, ..range.resume });
         }
-        unreachable!("the last pass returns")
+        self.finish(range, pass, cut, &schema).map(|written| Outcome::Written(Box::new(written)))
     }
 
-    /// The table's schema as far as this process knows; read again when a file was written with a newer one.
-    fn pinned(&mut self, range: &Range<'_>) -> Result<Option<Arc<Schema>>, WriteError> {
-        let table = &range.chain.id().table;
-        let known = self.schemas.get(table);
-        if let Some(schema) = known {
-            return Ok(Some(schema.clone()));
+    /// A table's schema as the store told it.
+    pub fn learn(&mut self, table: String, newest: Option<Arc<Schema>>) {
+        let known = self.schemas.entry(table).or_insert(None);
+        let version = |schema: &Option<Arc<Schema>>| schema.as_ref().map(|schema| schema.version());
+        // Answers may overtake each other.
+        if version(&newest) > version(known) {
+            *known = newest;
         }
-        let newest = pin::schema(&*self.store, table)?;
-        if let Some(schema) = &newest {
-            self.schemas.insert(table.clone(), schema.clone());
-        }
-        Ok(newest)
     }
 
     /// Forgets what is known of a table's schema: another writer is ahead.
     pub fn schema_changed(&mut self, table: &str, version: u32) {
-        if self.schemas.get(table).is_some_and(|schema| schema.version() < version) {
+        let behind = |known: &Option<Arc<Schema>>| known.as_ref().is_none_or(|schema| schema.version() < version);
+        if self.schemas.get(table).is_some_and(behind) {
             self.schemas.remove(table);
         }
     }
 
     /// Reads the first range of a table to settle its columns.
-    fn survey(&mut self, source: &mut dyn Source, range: &Range<'_>) -> Result<Arc<Schema>, WriteError> {
+    fn survey(&self, source: &mut dyn Source, range: &Range<'_>) -> Result<Schema, WriteError> {
         let mut survey = Survey::new(self.config.columns_max);
         let mut seal = range.chain.seal(range.now_ms);
-        let mut messages = source.read(range.partition, range.chain.head().next, range.to)?;
+        let mut messages = source.read(range.partition, range.chain.head().next, range.resume.to)?;
         let (mut count, mut bytes) = (0u64, 0u64);
         while let Some(message) = messages.next()? {
             match seal.admit(&message) {
@@ -193,11 +184,7 @@ impl Writer {
             }
             self.check(range, count)?;
         }
-        let table = &range.chain.id().table;
-        let proposed = survey.propose(None).unwrap_or_default();
-        let schema = pin::grow_schema(&*self.store, table, proposed)?;
-        self.schemas.insert(table.clone(), schema.clone());
-        Ok(schema)
+        Ok(survey.propose(None).unwrap_or_default())
     }
 
     /// Writes the range once. `None`: no record is in it.
@@ -209,8 +196,8 @@ impl Writer {
         schema: &Arc<Schema>,
     ) -> Result<Option<Pass>, WriteError> {
         fail_point!("drain_before_write");
-        let path = self.folder.join(format!("{}.parquet.part", Uuid::new_v4().simple()));
-        let file = TempFile(path.clone());
+        let path = self.folder.file(&format!("{}.parquet.part", Uuid::new_v4().simple()));
+        let file = TempFile::new(path.clone());
         let out = File::create_new(&path).map_err(|source| WriteError::Io { path, source })?;
         let PartitionId { topic, partition, .. } = range.partition;
         let out = BufWriter::with_capacity(256 * 1024, out);

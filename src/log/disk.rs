@@ -1,8 +1,8 @@
 //! What the log asks of the file system, in one place: where failpoints and the tests' faults sit.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::Path;
 
 /// The file system under `data_dir`.
@@ -57,6 +57,12 @@ impl Disk {
             return Err(error);
         }
         Ok(file)
+    }
+
+    /// Makes a folder that nobody else may look into: rows are what people sent to a model. Those above it exist.
+    pub(super) fn make_folder(&self, folder: &Path) -> io::Result<()> {
+        // `recursive`: one that exists is fine.
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)
     }
 
     pub(super) fn sync_folder(&self, folder: &Path) -> io::Result<()> {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::common::Common;
 use super::format::HEADER_BYTES;
-use super::{LogError, Reader, meta};
+use super::{Item, LogError, Reader, meta};
 
 /// A mark per so many bytes says where a seq stands, for readers that begin within a segment.
 pub(super) const MARK_BYTES: u64 = 256 << 10;
@@ -44,6 +44,8 @@ pub(super) struct LaneInner {
     last_first: AtomicU64,
     segments: Mutex<Vec<Segment>>,
     persisted: Mutex<Persisted>,
+    /// The cursor that was looked at last, and when its row was appended.
+    oldest: Mutex<Option<(u64, i64)>>,
 }
 
 struct Persisted {
@@ -101,6 +103,7 @@ impl Lane {
             last_first: AtomicU64::new(state.segments.last().map_or(0, |segment| segment.first_seq)),
             segments: Mutex::new(state.segments),
             persisted: Mutex::new(Persisted { cursor: state.persisted, at: None }),
+            oldest: Mutex::new(None),
         };
         Lane { inner: Arc::new(inner) }
     }
@@ -135,6 +138,25 @@ impl Lane {
     /// First seq not yet delivered.
     pub fn cursor(&self) -> u64 {
         self.inner.cursor.load(Ordering::Acquire)
+    }
+
+    /// When the oldest row that is not delivered was appended, milliseconds since the epoch; `None`: all that can be read is delivered. Read
+    /// from the disk once per position of the cursor.
+    pub fn oldest_undelivered_ms(&self) -> Option<i64> {
+        let cursor = self.cursor();
+        if cursor >= self.synced() {
+            return None;
+        }
+        let mut oldest = self.inner.oldest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, appended_at_ms)) = oldest.filter(|(seq, _)| *seq == cursor) {
+            return Some(appended_at_ms);
+        }
+        let appended_at_ms = match self.reader(cursor).and_then(|mut reader| reader.next()).ok()?? {
+            Item::Row(row) => row.appended_at_ms,
+            Item::Damaged { appended_at_ms, .. } => appended_at_ms,
+        };
+        *oldest = Some((cursor, appended_at_ms));
+        Some(appended_at_ms)
     }
 
     /// First seq that is still on disk; `synced` if none is.

@@ -79,6 +79,38 @@ impl std::fmt::Display for Source {
     }
 }
 
+/// It is not how weir writes the header `source`: another producer's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no source of weir's: `<log uuid>-<lane>-<epoch>`")]
+pub struct NotASource;
+
+impl std::str::FromStr for Source {
+    type Err = NotASource;
+
+    /// Reads exactly what [`Display`](std::fmt::Display) writes.
+    fn from_str(text: &str) -> Result<Source, NotASource> {
+        let hex = |part: &str, digits: usize| {
+            part.len() == digits && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        let mut parts = text.split('-');
+        let (Some(log), Some(lane), Some(epoch), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(NotASource);
+        };
+        let plain = !lane.is_empty()
+            && lane.bytes().all(|byte| byte.is_ascii_digit())
+            && (lane == "0" || !lane.starts_with('0'));
+        if !hex(log, 32) || !hex(epoch, 8) || !plain {
+            return Err(NotASource);
+        }
+        Ok(Source {
+            log: Uuid::try_parse(log).map_err(|_| NotASource)?,
+            lane: lane.parse().map_err(|_| NotASource)?,
+            epoch: u32::from_str_radix(epoch, 16).map_err(|_| NotASource)?,
+        })
+    }
+}
+
 /// Who reads a log's lanes; pinned in `meta.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -209,7 +241,9 @@ impl Logs {
 
     fn open_on(disk: Disk, data_dir: &Path, options: Options) -> Result<Logs, LogError> {
         let folder = data_dir.join("log");
-        std::fs::create_dir_all(&folder).map_err(|source| LogError::io("create", &folder, source))?;
+        std::fs::create_dir_all(data_dir)
+            .and_then(|()| disk.make_folder(&folder))
+            .map_err(|source| LogError::io("create", &folder, source))?;
         let lock = Lock::take(data_dir)?;
         disk.sync_folder(data_dir).map_err(|source| LogError::io("sync", data_dir, source))?;
         let common = Arc::new(Common::new(disk, folder, options.log.sync, lock));

@@ -70,7 +70,7 @@ pub(super) fn make_topic(common: &Arc<Common>, options: &Options, name: &str) ->
     let folder = common.folder.join(name);
     let meta =
         Meta { log: Uuid::new_v4(), lanes: options.lanes.max(1), reader: options.reader, root: options.root.clone() };
-    let made = (0..meta.lanes).try_for_each(|lane| fs::create_dir_all(aside.join(lane.to_string())));
+    let made = (0..meta.lanes).try_for_each(|lane| common.disk.make_folder(&aside.join(lane.to_string())));
     made.map_err(|source| LogError::io("create", &aside, source))?;
     meta.write(&common.disk, &aside)?;
     fs::rename(&aside, &folder)
@@ -101,7 +101,7 @@ fn open_topic(
     }
     for lane in 0..options.lanes {
         let folder = folder.join(lane.to_string());
-        fs::create_dir_all(&folder).map_err(|source| LogError::io("create", &folder, source))?;
+        common.disk.make_folder(&folder).map_err(|source| LogError::io("create", &folder, source))?;
     }
     if options.lanes > meta.lanes {
         meta.lanes = options.lanes;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Bounds, Damaged, Event, Message, Messages, PartitionId, Progress, Source, SourceError};
+use super::{Before, Bounds, Damaged, Event, Message, Messages, PartitionId, Progress, Source, SourceError};
 use crate::log::{Item, Lane, Logs, Reader};
 
 /// Every lane of every log; new lanes are assigned as they appear.
@@ -37,9 +37,7 @@ impl Lanes {
             if self.lanes.contains_key(&partition) {
                 continue;
             }
-            let cursor = lane.cursor();
-            let bounds =
-                Bounds { start: cursor, end: lane.synced(), topic_id: log, hint: (cursor > 0).then_some(cursor) };
+            let bounds = bounds_of(&lane);
             events.push(Event::Assigned { partition: partition.clone(), bounds });
             self.lanes.insert(partition, State { lane, collected_from: None, told: 0 });
         }
@@ -97,15 +95,43 @@ impl Source for Lanes {
         Ok(())
     }
 
-    fn record_before(&mut self, partition: &PartitionId, next: u64) -> Result<Option<Message>, SourceError> {
-        let Some(seq) = next.checked_sub(1) else { return Ok(None) };
+    fn bounds(&mut self, partition: &PartitionId) -> Result<Option<Bounds>, SourceError> {
+        Ok(Some(bounds_of(&self.state(partition)?.lane)))
+    }
+
+    fn is_own_log(&self) -> bool {
+        true
+    }
+
+    fn record_before(&mut self, partition: &PartitionId, next: u64) -> Result<Before, SourceError> {
+        let Some(seq) = next.checked_sub(1) else { return Ok(Before::Unknown) };
         let lane = &self.state(partition)?.lane;
-        // Below the cursor a segment may be gone, and beyond the end is nothing: the bounds judge those.
         if seq >= lane.synced() {
-            return Ok(None);
+            return Ok(Before::NotThere);
         }
-        let Ok(mut rows) = self.read(partition, seq, next) else { return Ok(None) };
-        Ok(rows.next().unwrap_or(None).filter(|message| message.offset == seq))
+        // What lies below the cursor was stored by this log, and its segment may be gone. The rest is there, or there is something to see to.
+        let delivered = seq < lane.cursor();
+        let found = self.read(partition, seq, next).and_then(|mut rows| rows.next());
+        match found {
+            Ok(Some(message)) if message.offset == seq => Ok(Before::Known(message)),
+            _ if delivered => Ok(Before::Unknown),
+            Ok(_) => Err(SourceError::Other(format!(
+                "row {seq} of log {} lane {} cannot be compared with the last one of a file in the store",
+                partition.topic, partition.partition
+            ))),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn bounds_of(lane: &Lane) -> Bounds {
+    // The cursor first: it is never beyond what is synced.
+    let cursor = lane.cursor();
+    Bounds {
+        start: cursor,
+        end: lane.synced(),
+        topic_id: lane.log().simple().to_string(),
+        hint: (cursor > 0).then_some(cursor),
     }
 }
 
@@ -143,7 +169,8 @@ impl Messages for Rows {
             Some(Item::Row(row)) => Message {
                 offset: row.seq,
                 timestamp_ms: row.appended_at_ms,
-                create_time: false,
+                // The clock of the machine that wrote it.
+                create_time: true,
                 key: row.key,
                 value: Some(row.value),
                 content_type: row.content_type,
@@ -154,7 +181,7 @@ impl Messages for Rows {
             Some(Item::Damaged { seq, next, appended_at_ms, source, why }) => Message {
                 offset: seq,
                 timestamp_ms: appended_at_ms,
-                create_time: false,
+                create_time: true,
                 key: None,
                 value: None,
                 content_type: crate::record::ContentType::Json,

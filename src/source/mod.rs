@@ -39,6 +39,18 @@ pub struct Bounds {
     pub hint: Option<u64>,
 }
 
+impl Bounds {
+    /// Takes over what is known now; what is not known any more stays as it was.
+    pub fn renew(&mut self, now: Bounds) {
+        self.start = now.start;
+        self.end = now.end;
+        self.hint = now.hint.max(self.hint);
+        if !now.topic_id.is_empty() {
+            self.topic_id = now.topic_id;
+        }
+    }
+}
+
 /// How far the messages at hand reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
@@ -57,7 +69,7 @@ pub struct Message {
     pub offset: u64,
     /// Broker or log timestamp, milliseconds since the epoch.
     pub timestamp_ms: i64,
-    /// Whether `timestamp_ms` is the producer's clock (CreateTime).
+    /// Whether `timestamp_ms` is the producer's clock (CreateTime, or a log): it may be wrong.
     pub create_time: bool,
     pub key: Option<bytes::Bytes>,
     /// `None`: a tombstone.
@@ -75,6 +87,17 @@ pub struct Damaged {
     /// The first seq after the damaged range.
     pub next: u64,
     pub why: String,
+}
+
+/// What a source knows of the last message before a position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Before {
+    /// It can be read without moving (a log).
+    Known(Message),
+    /// It cannot be told here, or not any more: it was stored and deleted.
+    Unknown,
+    /// The source never had so many messages.
+    NotThere,
 }
 
 /// Reads messages at hand, in order, from one offset on.
@@ -106,9 +129,25 @@ pub trait Source: Send {
     /// Everything below `next` is stored: the log's cursor moves, the spool is cut, Kafka's offset is committed as a hint.
     fn commit(&mut self, partition: &PartitionId, next: u64) -> Result<(), SourceError>;
 
-    /// The last message below `next`, where it can be read without moving (a log): tells whether a file is of this source. `None`: not known.
-    fn record_before(&mut self, _partition: &PartitionId, _next: u64) -> Result<Option<Message>, SourceError> {
+    /// The last message below `next`: tells whether a file that ends there is of this source.
+    fn record_before(&mut self, _partition: &PartitionId, _next: u64) -> Result<Before, SourceError> {
+        Ok(Before::Unknown)
+    }
+
+    /// What it holds of a partition now: asked before the partition is looked at again, and after the newest file was read, which may be
+    /// newer than the assignment. `None`: it cannot tell.
+    fn bounds(&mut self, _partition: &PartitionId) -> Result<Option<Bounds>, SourceError> {
         Ok(None)
+    }
+
+    /// Whether it is this process's own log: its backlog is stored whatever `drain.start` says, and ends with what the process wrote.
+    fn is_own_log(&self) -> bool {
+        false
+    }
+
+    /// Whether it has no room for more until something is stored.
+    fn full(&self) -> bool {
+        false
     }
 
     /// Whether every partition that exists now has been told of: "everything at hand" means nothing before that.

@@ -31,7 +31,7 @@ fn message(offset: u64) -> Message {
         key: None,
         value: Some(format!("{{\"row\":{offset}}}").into_bytes().into()),
         content_type: ContentType::Json,
-        source: Some("log-0-00000001".into()),
+        source: Some("00000000000000000000000000000007-0-00000001".into()),
         seq: Some(offset),
         damaged: None,
     }
@@ -61,7 +61,11 @@ fn file(chain: &Chain, offsets: impl IntoIterator<Item = u64>, to: u64, writer: 
 }
 
 fn found(sealed: &Sealed) -> Found {
-    Found { key: sealed.key.clone(), footer: sealed.footer.clone(), last_here: Some(sealed.footer.last_hash.clone()) }
+    Found {
+        key: sealed.key.clone(),
+        footer: sealed.footer.clone(),
+        last_here: LastHere::Hash(sealed.footer.last_hash.clone()),
+    }
 }
 
 fn exists(sealed: &Sealed) -> Answer {
@@ -190,9 +194,9 @@ fn k21_a_topic_that_was_made_again_is_refused() {
         matches!(refusal(&opened(pinned(), other_id, None)), Refusal::OtherTopic { .. }),
         "also before its first file"
     );
-    let longer = Found { last_here: Some("another".into()), ..found(&sealed) };
+    let longer = Found { last_here: LastHere::Hash("another".into()), ..found(&sealed) };
     assert!(matches!(refusal(&opened(pinned(), bounds(), Some(longer))), Refusal::OtherRecord { head: 110, .. }));
-    let unknown = Found { last_here: None, ..found(&sealed) };
+    let unknown = Found { last_here: LastHere::Unknown, ..found(&sealed) };
     assert!(
         matches!(opened(pinned(), bounds(), Some(unknown)).step(), Step::Seek(110)),
         "a record that is gone proves nothing"
@@ -205,7 +209,14 @@ fn a_copied_log_does_not_adopt_the_file_of_its_twin() {
     let own = file(&chain, 100..110, 110, "a");
     let twins = file(&collecting(), 100..108, 108, "twin");
     chain.created(own);
-    let answer = Found { last_here: Some("our own record 107".into()), ..found(&twins) };
+    let answer = Found { last_here: LastHere::Hash("our own record 107".into()), ..found(&twins) };
+    assert_eq!(chain.clone().answered(Answer::Exists(Box::new(answer.clone()))), Outcome::Refused);
+    let damaged = Found { last_here: LastHere::Hash(String::new()), ..answer.clone() };
+    assert_eq!(chain.clone().answered(Answer::Exists(Box::new(damaged))), Outcome::Refused, "it cannot be compared");
+    let longer = Found { last_here: LastHere::NotThere, ..answer.clone() };
+    let mut ends_before = chain.clone();
+    assert_eq!(ends_before.answered(Answer::Exists(Box::new(longer))), Outcome::Refused);
+    assert!(matches!(refusal(&ends_before), Refusal::Longer { head: 108, .. }));
     assert_eq!(chain.answered(Answer::Exists(Box::new(answer))), Outcome::Refused);
     assert!(matches!(refusal(&chain), Refusal::OtherRecord { head: 108, .. }));
 }

@@ -201,6 +201,22 @@ impl Sources {
         self.0.retain(|_, seen| seen.last_seen_ms >= now_ms.saturating_sub(window_ms));
     }
 
+    /// Forgets the lowest numbers of whoever has the most intervals, until no more than `intervals_max` are left: rows that are sent again
+    /// after that are stored again.
+    pub fn forget_beyond(&mut self, intervals_max: usize) {
+        let count = |seen: &SourceSeen| seen.seqs.0.len();
+        let mut beyond = self.0.values().map(count).sum::<usize>().saturating_sub(intervals_max);
+        while beyond > 0
+            && let Some(most) = self.0.values_mut().max_by_key(|seen| count(seen))
+        {
+            for _ in 0..beyond.min(count(most).div_ceil(2)) {
+                most.seqs.0.pop_first();
+                beyond -= 1;
+            }
+            self.0.retain(|_, seen| !seen.seqs.is_empty());
+        }
+    }
+
     fn seen(&mut self, source: &str, timestamp_ms: i64) -> &mut SourceSeen {
         // Looked up first, so that a row of a known source allocates nothing.
         if !self.0.contains_key(source) {
@@ -250,6 +266,20 @@ mod tests {
         assert_eq!(sources.get("b").unwrap().last_seen_ms, 5_000);
         sources.prune(i64::MIN, Duration::MAX);
         assert!(sources.contains("b", 0));
+    }
+
+    #[test]
+    fn who_counts_in_leaps_does_not_fill_the_footers() {
+        let mut sources = Sources::new();
+        (0..10).for_each(|seq| assert!(sources.insert("log", seq, 0)));
+        (0..100).for_each(|n| assert!(sources.insert("leaps", 2 * n, 0)));
+        sources.forget_beyond(11);
+        assert_eq!(sources.iter().map(|(_, seen)| seen.seqs.iter().count()).sum::<usize>(), 11);
+        assert!(sources.contains("log", 0) && sources.contains("leaps", 198) && !sources.contains("leaps", 0));
+        sources.forget_beyond(11);
+        assert!(sources.contains("leaps", 180));
+        sources.forget_beyond(0);
+        assert!(sources.is_empty());
     }
 
     #[derive(Debug, Clone)]

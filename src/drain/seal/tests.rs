@@ -18,6 +18,9 @@ fn seal(head: &Head) -> Seal {
     Seal::new(&chain, "", Partitioning::Day, 7 * DAY_MS, head, TODAY_MS)
 }
 
+const OTHER: &str = "00000000000000000000000000000007-0-00000001";
+const SOURCE: &str = "00000000000000000000000000000007-3-0000000a";
+
 fn at(offset: u64, timestamp_ms: i64) -> Message {
     Message {
         offset,
@@ -37,7 +40,7 @@ fn created_at(offset: u64, timestamp_ms: i64) -> Message {
 }
 
 fn sent(offset: u64, seq: u64) -> Message {
-    Message { source: Some(Arc::from("s")), seq: Some(seq), ..at(offset, TODAY_MS) }
+    Message { source: Some(Arc::from(SOURCE)), seq: Some(seq), ..at(offset, TODAY_MS) }
 }
 
 fn facts() -> Facts {
@@ -147,7 +150,20 @@ fn rows_that_were_sent_again_are_left_out_within_a_file_and_across_files() {
     let Totals { consumed, stored, resent } = second.footer.totals;
     assert_eq!((consumed, stored, resent), (7, 5, 2));
     assert_eq!(second.footer.rows, 2);
-    assert_eq!(second.footer.sources.0["s"].seqs.iter().collect::<Vec<_>>(), [(0, 4)]);
+    assert_eq!(second.footer.sources.0[SOURCE].seqs.iter().collect::<Vec<_>>(), [(0, 4)]);
+}
+
+#[test]
+fn another_producers_headers_leave_no_row_out() {
+    for source in ["s", "orders-0-00000001", "00000000000000000000000000000007-03-0000000a", "", &SOURCE.to_uppercase()]
+    {
+        let mut seal = seal(&head(None));
+        for offset in [10, 11] {
+            let message = Message { source: Some(Arc::from(source)), ..sent(offset, 0) };
+            assert_eq!(seal.admit(&message), Admit::Row, "{source}");
+        }
+        assert!(seal.finish(12, facts()).expect("rows").footer.sources.is_empty());
+    }
 }
 
 #[test]
@@ -170,7 +186,7 @@ fn a_damaged_range_is_one_row_that_covers_its_seqs() {
     assert_eq!(seal.admit(&sent(20, 20)), Admit::Row);
     let sealed = seal.finish(0, facts()).expect("rows");
     assert_eq!((sealed.footer.rows, sealed.footer.next), (2, 21));
-    assert_eq!(sealed.footer.sources.0["s"].seqs.iter().collect::<Vec<_>>(), [(10, 21)]);
+    assert_eq!(sealed.footer.sources.0[SOURCE].seqs.iter().collect::<Vec<_>>(), [(10, 21)]);
     assert!(record_hash(&damaged).is_empty(), "nobody knows its bytes");
 }
 
@@ -180,7 +196,7 @@ fn a_source_that_was_silent_for_the_window_is_forgotten_by_broker_time() {
     old.admit(&sent(10, 0));
     let old = old.finish(11, facts()).expect("rows");
     let head = Head::of_file(old.key.clone(), &old.footer);
-    let other = |timestamp_ms| Message { source: Some(Arc::from("other")), seq: Some(0), ..at(11, timestamp_ms) };
+    let other = |timestamp_ms| Message { source: Some(Arc::from(OTHER)), seq: Some(0), ..at(11, timestamp_ms) };
     let next = |message: &Message, now_ms: i64| {
         let mut seal = Seal { now_ms, ..seal(&head) };
         seal.admit(message);
@@ -188,9 +204,9 @@ fn a_source_that_was_silent_for_the_window_is_forgotten_by_broker_time() {
         sealed.footer.sources.0.keys().cloned().collect::<Vec<_>>()
     };
     let later_ms = TODAY_MS + 8 * DAY_MS;
-    assert_eq!(next(&other(TODAY_MS + DAY_MS), TODAY_MS + DAY_MS), ["other", "s"]);
-    assert_eq!(next(&other(later_ms), later_ms), ["other"]);
-    assert_eq!(next(&other(later_ms), TODAY_MS), ["other", "s"], "a clock in the future forgets nobody");
+    assert_eq!(next(&other(TODAY_MS + DAY_MS), TODAY_MS + DAY_MS), [OTHER, SOURCE]);
+    assert_eq!(next(&other(later_ms), later_ms), [OTHER]);
+    assert_eq!(next(&other(later_ms), TODAY_MS), [OTHER, SOURCE], "a clock in the future forgets nobody");
 }
 
 #[test]

@@ -207,3 +207,50 @@ fn texts(lane: &Lane, from: u64) -> Vec<String> {
     assert_eq!(rows(&items).len(), items.len(), "nothing is damaged: {items:?}");
     rows(&items).into_iter().map(|row| text(row).to_owned()).collect()
 }
+
+#[test]
+fn a_source_is_read_back_and_nothing_else_is_one() {
+    let source = super::Source { log: uuid::Uuid::from_u128(u128::MAX / 3), lane: 12, epoch: 0xab };
+    let text = source.to_string();
+    assert_eq!(text.parse(), Ok(source));
+    let zeros = format!("{}-012-000000ab", source.log.simple());
+    let hyphens = format!("{}-12-000000ab", source.log);
+    let long = format!("{text}-0");
+    for other in ["", "orders", "orders-0-1", &text.to_uppercase(), &zeros, &hyphens, &long, &text[1..]] {
+        assert!(other.parse::<super::Source>().is_err(), "{other}");
+    }
+}
+
+#[test]
+fn the_oldest_undelivered_row_is_the_one_at_the_cursor() {
+    let rig = Rig::new();
+    let run = rig.open();
+    run.append("churn", &["a", "b"]);
+    run.logs.flush();
+    let lane = run.lane("churn", 0);
+    let first = rows(&read(&lane, 0))[0].appended_at_ms;
+    assert_eq!(lane.oldest_undelivered_ms(), Some(first));
+    std::thread::sleep(Duration::from_millis(5));
+    run.append("churn", &["c"]);
+    run.logs.flush();
+    assert_eq!(lane.oldest_undelivered_ms(), Some(first));
+    lane.advance(2);
+    let second = lane.oldest_undelivered_ms().unwrap();
+    assert!(second >= first + 5, "{first} {second}");
+    lane.advance(3);
+    assert_eq!(lane.oldest_undelivered_ms(), None);
+}
+
+#[test]
+fn nobody_else_may_look_into_the_log() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let rig = Rig::new();
+    let run = rig.open();
+    run.append("churn", &["a"]);
+    run.logs.flush();
+    let log = rig.data_dir().join("log");
+    for folder in [log.clone(), log.join("churn"), log.join("churn/0")] {
+        let mode = std::fs::metadata(&folder).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o700, "{}: {mode:o}", folder.display());
+    }
+}
