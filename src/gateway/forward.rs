@@ -69,6 +69,7 @@ pub(super) async fn serve(
     let Some(route) = shared.table.find(head.uri.path()) else {
         return Ok(refuse(shared, Failure::NoRoute, body, busy));
     };
+    busy.limit_writes(route.config.timeouts.idle);
     let predicts = route.predicts(&head.method, head.uri.path());
     // First of all, before anything can fail.
     let ticket = (predicts && route.captures).then(|| shared.ledger.see());

@@ -173,3 +173,55 @@ fn connections_beyond_the_cap_wait_their_turn() {
     drop((rig.exchange(), rig.exchange()));
     rig.finish();
 }
+
+/// More than the kernel buffers of both sockets together.
+const LONG: usize = 64 << 20;
+
+fn long_answer() -> SocketAddr {
+    serve(Model::new(), |taken, _| {
+        taken.head();
+        taken.read(2);
+        taken.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {LONG}\r\n\r\n"));
+        let piece = vec![b'a'; 64 * 1024];
+        for _ in 0..LONG / piece.len() {
+            if taken.stream.get_mut().write_all(&piece).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+#[test]
+fn a_client_that_does_not_read_its_answer_does_not_hold_its_place() {
+    let mut setup = Setup::new(long_answer());
+    setup.route.timeouts.idle = Duration::from_millis(300);
+    setup.route.concurrency_max = 1;
+    let rig = setup.start();
+    let mut client = rig.client();
+    client.post("/", "{}");
+    client.head().unwrap();
+    let exchange = rig.exchange();
+    assert_eq!((exchange.outcome, exchange.origin), (Outcome::ClientAborted, Origin::Model));
+    assert!(!exchange.response.ended);
+    assert_eq!(rig.gateway.in_flight(), 0);
+    // What is cut is not taken for the whole.
+    assert!(std::io::copy(&mut client.stream, &mut std::io::sink()).map_or(true, |read| read < LONG as u64));
+    rig.finish();
+}
+
+#[test]
+fn a_client_that_pauses_for_less_gets_its_whole_answer() {
+    let mut setup = Setup::new(long_answer());
+    setup.route.timeouts.idle = Duration::from_millis(1500);
+    let rig = setup.start();
+    let mut client = rig.client();
+    client.post("/", "{}");
+    client.head().unwrap();
+    // Together longer than the limit.
+    for _ in 0..4 {
+        std::thread::sleep(Duration::from_millis(500));
+        client.stream.read_exact(&mut vec![0; LONG / 4]).unwrap();
+    }
+    assert_eq!(rig.exchange().outcome, Outcome::Complete);
+    rig.finish();
+}
