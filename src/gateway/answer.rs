@@ -19,6 +19,7 @@ pub(super) enum Failure {
     Overloaded,
     UpstreamConnect(String),
     UpstreamTimeout,
+    /// What the model server did.
     UpstreamAborted(String),
 }
 
@@ -60,7 +61,7 @@ impl Failure {
             Failure::Overloaded => "too many requests are in flight on this route".to_owned(),
             Failure::UpstreamConnect(why) => format!("the model server cannot be reached: {why}"),
             Failure::UpstreamTimeout => "the model server did not answer in time".to_owned(),
-            Failure::UpstreamAborted(why) => format!("the model server ended the exchange: {why}"),
+            Failure::UpstreamAborted(why) => format!("the model server {why}"),
         }
     }
 

@@ -1,5 +1,7 @@
 //! The life of one request: seen, admitted, forwarded, answered. Bodies stream; nothing here waits for a recorder.
 
+use std::error::Error as _;
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Poll;
@@ -193,15 +195,16 @@ async fn forward(
                 request = back;
                 continue;
             }
-            Sent::Back(_) => return Err(Failure::UpstreamAborted("it closes connections at once".to_owned()).into()),
+            Sent::Back(_) => return Err(Failure::UpstreamAborted("closes connections at once".to_owned()).into()),
             Sent::Failed(error) => return Err(stopped(call, bytes_max, &error)),
             Sent::Late => return Err(Failure::UpstreamTimeout.into()),
         };
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Failure::UpstreamAborted("it switched protocols unasked".to_owned()).into());
+            return Err(Failure::UpstreamAborted("switched protocols unasked".to_owned()).into());
         }
         call.answered(parts.status, &parts.headers);
-        let reusable = headers::to_client(&mut parts.headers);
+        // After an error of its own a server may close without saying so (uvicorn does): the next request would meet it.
+        let reusable = headers::to_client(&mut parts.headers) && !parts.status.is_server_error();
         parts.version = Version::HTTP_11;
         // A refusal before the end of the upload: what is still to come would only meet a closed door.
         if !call.upload_ended() && parts.status.as_u16() >= 400 {
@@ -276,10 +279,32 @@ fn stopped(call: &Call, bytes_max: u64, error: &hyper::Error) -> Stop {
         Some(Fault::TooLarge) => Failure::BodyTooLarge { bytes_max }.into(),
         Some(Fault::Idle) => Failure::BodyTimeout.into(),
         Some(Fault::Malformed) => Failure::BadRequest("the framing of the request body is broken").into(),
-        None if error.is_parse() => Failure::UpstreamAborted("its answer is not HTTP/1.1".to_owned()).into(),
-        None if error.is_incomplete_message() => {
-            Failure::UpstreamAborted("it closed the connection before its answer".to_owned()).into()
-        }
-        None => Failure::UpstreamAborted(error.to_string()).into(),
+        None => Failure::UpstreamAborted(broken_off(error)).into(),
     }
+}
+
+/// What the model server did instead of answering.
+fn broken_off(error: &hyper::Error) -> String {
+    if error.is_parse() {
+        "did not answer in HTTP/1.1".to_owned()
+    } else if error.is_incomplete_message() || error.is_canceled() || error.is_closed() || is_disconnect(error) {
+        "closed the connection before it answered".to_owned()
+    } else {
+        format!("could not be talked to: {error}")
+    }
+}
+
+/// Whether the connection ended under the exchange, at whichever call it was noticed.
+fn is_disconnect(error: &hyper::Error) -> bool {
+    let kind = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
+    kind.is_some_and(|kind| {
+        matches!(
+            kind,
+            io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::NotConnected
+                | io::ErrorKind::UnexpectedEof
+        )
+    })
 }

@@ -118,8 +118,35 @@ fn a_model_that_closes_before_its_answer_or_says_what_is_no_http() {
         assert_eq!((answer.status, answer.header("x-weir-error")), (502, Some("upstream_aborted")), "{said:?}");
         let exchange = rig.exchange();
         assert_eq!((exchange.outcome, exchange.attempts), (Outcome::UpstreamAborted, 1), "{said:?}");
+        let closed = "upstream_aborted: the model server closed the connection before it answered";
+        assert_eq!(exchange.error.as_deref() == Some(closed), !said.contains("\r\n"), "{:?}", exchange.error);
         rig.finish();
     }
+}
+
+#[test]
+fn a_connection_is_not_used_again_after_an_error_of_the_server() {
+    let model = Model::new();
+    let rig = Setup::new(model.address).start();
+    let mut client = rig.client();
+    client.post("/", "{}");
+    let mut failing = model.accept();
+    failing.head();
+    failing.read(2);
+    failing.send("HTTP/1.1 500 Internal Server Error\r\ncontent-length: 4\r\n\r\nfail");
+    let answer = client.answer().unwrap();
+    assert_eq!((answer.status, answer.body.as_slice()), (500, &b"fail"[..]));
+    assert_eq!(rig.exchange().outcome, Outcome::Complete);
+    // Still open on the server's side; the next request does not meet its end.
+    client.post("/", "{}");
+    let mut fresh = model.accept();
+    fresh.head();
+    fresh.read(2);
+    drop(failing);
+    fresh.answer("1");
+    assert_eq!(client.answer().unwrap().status, 200);
+    assert_eq!(rig.exchange().attempts, 1);
+    rig.finish();
 }
 
 #[test]
