@@ -202,6 +202,10 @@ async fn forward(
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Failure::UpstreamAborted("switched protocols unasked".to_owned()).into());
         }
+        if !headers::is_framing_known(&parts.headers) {
+            let why = "answered in a transfer coding that is not `chunked` alone";
+            return Err(Failure::UpstreamAborted(why.to_owned()).into());
+        }
         call.answered(parts.status, &parts.headers);
         // After an error of its own a server may close without saying so (uvicorn does): the next request would meet it.
         let reusable = headers::to_client(&mut parts.headers) && !parts.status.is_server_error();

@@ -84,12 +84,15 @@ pub(super) struct Seen {
 }
 
 /// Looks over a request's head.
+///
+/// Of `content-length` and `transfer-encoding` in one head, hyper takes the first off before it is seen here, reads the
+/// body by its chunks and ends the connection after the answer (RFC 9112, 6.3): nothing that follows is read as a request.
 pub(super) fn inspect(method: &Method, version: Version, absolute: bool, headers: &HeaderMap) -> Result<Seen, Refusal> {
     if *method == Method::CONNECT || *method == Method::TRACE {
         return Err(Refusal::NotForwarded("the methods CONNECT and TRACE are not forwarded"));
     }
     let mut seen = Seen::default();
-    let mut hosts = 0;
+    let (mut hosts, mut codings) = (0, 0);
     for (name, value) in headers {
         match *name {
             HOST => {
@@ -98,7 +101,14 @@ pub(super) fn inspect(method: &Method, version: Version, absolute: bool, headers
                     return Err(Refusal::Ambiguous("the host header is not a host"));
                 }
             }
-            CONNECTION | PROXY_AUTHENTICATE | PROXY_AUTHORIZATION | TRANSFER_ENCODING => seen.hop_by_hop = true,
+            TRANSFER_ENCODING => {
+                seen.hop_by_hop = true;
+                codings += 1;
+                if codings > 1 || !is_chunked(value) {
+                    return Err(Refusal::Ambiguous("the transfer coding is not `chunked` alone"));
+                }
+            }
+            CONNECTION | PROXY_AUTHENTICATE | PROXY_AUTHORIZATION => seen.hop_by_hop = true,
             // A client may offer h2c on every first request and go on in HTTP/1.1 when nobody answers it.
             UPGRADE if value.as_bytes().eq_ignore_ascii_case(b"h2c") => seen.hop_by_hop = true,
             UPGRADE => return Err(Refusal::NotForwarded("upgrades (web sockets) are not forwarded")),
@@ -203,6 +213,12 @@ fn forward_for(headers: &mut HeaderMap, seen: Seen, add: &Additions<'_>) {
     }
 }
 
+/// Whether an answer's framing is one that can be passed on: of a coding besides `chunked` the body would lose its name.
+pub(super) fn is_framing_known(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    codings.next().is_none_or(is_chunked) && codings.next().is_none()
+}
+
 /// Makes the upstream's head the client's. Returns whether the connection may carry another request.
 pub(super) fn to_client(headers: &mut HeaderMap) -> bool {
     let mut hop_by_hop = false;
@@ -291,6 +307,10 @@ fn take_tags(headers: &mut HeaderMap) -> Vec<(String, String)> {
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())
+}
+
+fn is_chunked(value: &HeaderValue) -> bool {
+    value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")
 }
 
 fn has_token(value: &HeaderValue, token: &str) -> bool {

@@ -127,11 +127,16 @@ fn ambiguous_heads_are_refused() {
         &[],
         &[("host", "a"), ("x_forwarded_for", "1.2.3.4")],
         &[("host", "a"), ("Content_Length", "3")],
+        &[("host", "a"), ("transfer-encoding", "gzip, chunked")],
+        &[("host", "a"), ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
+        &[("host", "a"), ("transfer-encoding", "identity")],
+        &[("host", "a"), ("transfer-encoding", "")],
     ] {
         assert!(matches!(look(fields), Err(Refusal::Ambiguous(_))), "{fields:?}");
     }
     assert!(look(&[("host", "a"), ("my_field", "1")]).is_ok());
     assert!(look(&[("host", "[::1]:80")]).is_ok());
+    assert!(look(&[("host", "a"), ("transfer-encoding", " Chunked\t")]).is_ok());
     assert!(inspect(&Method::POST, Version::HTTP_10, false, &HeaderMap::new()).is_ok());
 }
 

@@ -150,6 +150,27 @@ fn a_connection_is_not_used_again_after_an_error_of_the_server() {
 }
 
 #[test]
+fn an_answer_in_another_transfer_coding_is_not_passed_on_without_its_name() {
+    for fields in
+        ["transfer-encoding: gzip, chunked", "transfer-encoding: gzip\r\ntransfer-encoding: chunked", "transfer-encoding: gzip"]
+    {
+        let model = Model::new();
+        let rig = Setup::new(model.address).start();
+        let mut client = rig.client();
+        client.post("/", "{}");
+        let mut taken = model.accept();
+        taken.head();
+        taken.read(2);
+        taken.send(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n3\r\nabc\r\n0\r\n\r\n"));
+        let answer = client.answer().unwrap();
+        assert_eq!((answer.status, answer.header("x-weir-error")), (502, Some("upstream_aborted")), "{fields}");
+        taken.until_closed();
+        assert_eq!(rig.exchange().outcome, Outcome::UpstreamAborted);
+        rig.finish();
+    }
+}
+
+#[test]
 fn a_refusal_before_the_end_of_the_upload_is_seen() {
     let model = Model::new();
     let mut setup = Setup::new(model.address);
