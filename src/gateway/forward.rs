@@ -289,7 +289,9 @@ fn stopped(call: &Call, bytes_max: u64, error: &hyper::Error) -> Stop {
 
 /// What the model server did instead of answering.
 fn broken_off(error: &hyper::Error) -> String {
-    if error.is_parse() {
+    if error.is_parse_too_large() {
+        "sent an answer that cannot be taken: its head is too large".to_owned()
+    } else if error.is_parse() {
         "did not answer in HTTP/1.1".to_owned()
     } else if error.is_incomplete_message() || error.is_canceled() || error.is_closed() || is_disconnect(error) {
         "closed the connection before it answered".to_owned()

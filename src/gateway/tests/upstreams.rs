@@ -171,6 +171,31 @@ fn an_answer_in_another_transfer_coding_is_not_passed_on_without_its_name() {
 }
 
 #[test]
+fn a_long_head_passes_and_one_that_is_too_long_is_named() {
+    for (count, length, passes) in [(400, 1, true), (600, 1, false), (10, 10_000, false)] {
+        let model = Model::new();
+        let rig = Setup::new(model.address).start();
+        let mut client = rig.client();
+        client.post("/", "{}");
+        let mut taken = model.accept();
+        taken.head();
+        taken.read(2);
+        let value = "a".repeat(length);
+        let fields: String = (0..count).map(|number| format!("x-{number}: {value}\r\n")).collect();
+        taken.send(format!("HTTP/1.1 200 OK\r\n{fields}content-length: 1\r\n\r\n2"));
+        let answer = client.answer().unwrap();
+        let exchange = rig.exchange();
+        if passes {
+            assert_eq!((answer.status, answer.header("x-399")), (200, Some("a")));
+        } else {
+            assert_eq!((answer.status, exchange.outcome), (502, Outcome::UpstreamAborted));
+            assert!(exchange.error.as_deref().unwrap().ends_with("its head is too large"), "{:?}", exchange.error);
+        }
+        rig.finish();
+    }
+}
+
+#[test]
 fn a_refusal_before_the_end_of_the_upload_is_seen() {
     let model = Model::new();
     let mut setup = Setup::new(model.address);
