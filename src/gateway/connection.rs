@@ -80,6 +80,9 @@ pub(super) struct State {
     busy: AtomicUsize,
     /// A head has begun to arrive.
     reading: AtomicBool,
+    /// The last read found nothing. hyper reads ahead of a request in flight only while its buffer is empty: so at the
+    /// end of an answer this says whether the next head has begun in the buffer already.
+    drained: AtomicBool,
     /// The last write did not go through: the client has not read everything yet.
     unwritten: AtomicBool,
     /// The client speaks HTTP/1.0: to it, the end of the connection is the end of an answer.
@@ -119,6 +122,7 @@ impl State {
         State {
             busy: AtomicUsize::new(0),
             reading: AtomicBool::new(false),
+            drained: AtomicBool::new(false),
             unwritten: AtomicBool::new(false),
             ends_by_close: AtomicBool::new(false),
             deadline: Deadline::new(Some(clock::deadline(header_timeout))),
@@ -180,7 +184,10 @@ impl Busy {
 impl Drop for Busy {
     fn drop(&mut self) {
         self.state.busy.fetch_sub(1, Ordering::Relaxed);
-        self.state.deadline.set(Some(clock::deadline(KEEP_ALIVE)));
+        let begun = !self.state.drained.load(Ordering::Relaxed);
+        self.state.reading.store(begun, Ordering::Relaxed);
+        let limit = if begun { self.state.header_timeout } else { KEEP_ALIVE };
+        self.state.deadline.set(Some(clock::deadline(limit)));
     }
 }
 
@@ -200,6 +207,7 @@ impl Wire {
 impl Read for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
+        self.state.drained.store(polled.is_pending(), Ordering::Relaxed);
         if polled.is_ready() && !self.state.is_busy() && !self.state.reading.swap(true, Ordering::Relaxed) {
             self.state.deadline.set(Some(clock::deadline(self.state.header_timeout)));
         }

@@ -130,6 +130,34 @@ fn a_head_that_does_not_end_is_not_waited_for() {
 }
 
 #[test]
+fn a_head_that_begins_behind_a_request_is_not_waited_for_either() {
+    let address = serve(Model::new(), |taken, _| {
+        while !taken.head().0.is_empty() {
+            taken.read(2);
+            taken.answer("1");
+        }
+    });
+    let mut setup = Setup::new(address);
+    setup.listen.header_timeout = Duration::from_millis(200);
+    let rig = setup.start();
+    let request = "POST / HTTP/1.1\r\nhost: w\r\ncontent-length: 2\r\n\r\n{}";
+    let mut slow = rig.client();
+    slow.send(format!("{request}{request}GET / HTTP/1.1\r\nho"));
+    let mut idle = rig.client();
+    idle.send(request);
+    assert_eq!(idle.answer().unwrap().status, 200);
+    assert_eq!((slow.answer().unwrap().status, slow.answer().unwrap().status), (200, 200));
+    assert!(slow.is_closed());
+    // Between two requests a connection may wait for longer.
+    std::thread::sleep(Duration::from_millis(500));
+    idle.send(request);
+    assert_eq!(idle.answer().unwrap().status, 200);
+    rig.until("one counted", |rig| rig.meters.render().contains("header_timeout\"} 1"));
+    drop([(); 4].map(|()| rig.exchange()));
+    rig.finish();
+}
+
+#[test]
 fn without_memory_the_call_is_recorded_without_bodies() {
     let address = serve(Model::new(), |taken, _| {
         taken.head();
