@@ -14,7 +14,9 @@ pub(super) enum Failure {
     BadRequest(&'static str),
     NotForwarded(&'static str),
     NoRoute,
-    BodyTooLarge { bytes_max: u64 },
+    BodyTooLarge {
+        bytes_max: u64,
+    },
     BodyTimeout,
     Overloaded,
     UpstreamConnect(String),

@@ -21,7 +21,7 @@ use super::exchange::Keep;
 use super::headers::{self, Additions, Seen, WEIR_ID, Wish};
 use super::ids;
 use super::pool::{self, Lease};
-use super::route::{RouteState, Table, has_dot_segment};
+use super::route::{RouteState, Table, can_escape};
 use super::tee::{AnswerBody, RequestTee, ResponseTee, linger};
 use crate::config::Listen;
 use crate::ledger::Ledger;
@@ -62,8 +62,13 @@ pub(super) async fn serve(
     let shared = &client.shared;
     let absolute = head.uri.authority().is_some();
     let seen = match headers::inspect(&head.method, head.version, absolute, &head.headers) {
-        Ok(_) if has_dot_segment(head.uri.path()) => {
-            return Ok(refuse(shared, Failure::BadRequest("the path has `.` or `..` segments"), body, busy));
+        Ok(_) if can_escape(head.uri.path()) => {
+            return Ok(refuse(
+                shared,
+                Failure::BadRequest("the path has `.` or `..` segments, or a zero byte"),
+                body,
+                busy,
+            ));
         }
         Ok(seen) => seen,
         Err(refusal) => return Ok(refuse(shared, refusal.into(), body, busy)),

@@ -92,6 +92,10 @@ fn heads_that_two_readers_could_read_differently_are_refused_and_are_no_calls() 
         "POST / HTTP/1.1\r\nhost: a\r\n x: b\r\ncontent-length: 1\r\n\r\n1",
         "POST / HTTP/1.1\r\nhost: a\r\nx_forwarded_for: b\r\ncontent-length: 1\r\n\r\n1",
         "POST /a/../b HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1",
+        "POST /a%2f..%2fb HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1",
+        "POST /a\\..\\b HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1",
+        "POST /a/..;x/b HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1",
+        "POST /a%00 HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1",
     ] {
         let mut client = rig.client();
         client.send(head);

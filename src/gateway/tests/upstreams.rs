@@ -151,9 +151,11 @@ fn a_connection_is_not_used_again_after_an_error_of_the_server() {
 
 #[test]
 fn an_answer_in_another_transfer_coding_is_not_passed_on_without_its_name() {
-    for fields in
-        ["transfer-encoding: gzip, chunked", "transfer-encoding: gzip\r\ntransfer-encoding: chunked", "transfer-encoding: gzip"]
-    {
+    for fields in [
+        "transfer-encoding: gzip, chunked",
+        "transfer-encoding: gzip\r\ntransfer-encoding: chunked",
+        "transfer-encoding: gzip",
+    ] {
         let model = Model::new();
         let rig = Setup::new(model.address).start();
         let mut client = rig.client();
