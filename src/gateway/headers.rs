@@ -58,13 +58,26 @@ pub(super) enum Refusal {
     NotForwarded(&'static str),
 }
 
-/// What the client asked to be recorded, by `x-weir-capture`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What the client asked to be recorded, by `x-weir-capture`; the later, the more private.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) enum Wish {
     #[default]
     Nothing,
-    Off,
     Metadata,
+    Off,
+}
+
+impl Wish {
+    fn of(value: &[u8]) -> Wish {
+        let word = value.trim_ascii();
+        if word.eq_ignore_ascii_case(b"off") {
+            Wish::Off
+        } else if word.eq_ignore_ascii_case(b"metadata") {
+            Wish::Metadata
+        } else {
+            Wish::Nothing
+        }
+    }
 }
 
 /// What one look over a request's head found.
@@ -125,11 +138,9 @@ pub(super) fn inspect(method: &Method, version: Version, absolute: bool, headers
                     "traceparent" => seen.traceparent = true,
                     "x-weir-capture" => {
                         seen.weir = true;
-                        seen.wish = match value.as_bytes() {
-                            b"off" => Wish::Off,
-                            b"metadata" => Wish::Metadata,
-                            _ => Wish::Nothing,
-                        };
+                        // Of several lines or words the most private counts, whatever their order.
+                        let asked = value.as_bytes().split(|byte| *byte == b',').map(Wish::of);
+                        seen.wish = asked.fold(seen.wish, Wish::max);
                     }
                     _ if text.starts_with(WEIR_PREFIX) => seen.weir = true,
                     _ if text.as_bytes().contains(&b'_') && TRUSTED.contains(&text.replace('_', "-").as_str()) => {

@@ -114,6 +114,11 @@ fn weir_fields_are_taken_off_and_used() {
     assert_eq!(tags, [("team".to_owned(), "blue".to_owned())]);
     let wish = |value| look(&[("host", "weir"), ("x-weir-capture", value)]).unwrap().wish;
     assert_eq!((wish("off"), wish("metadata"), wish("on")), (Wish::Off, Wish::Metadata, Wish::Nothing));
+    assert_eq!((wish(" OFF\t"), wish("Metadata"), wish("metadata, off")), (Wish::Off, Wish::Metadata, Wish::Off));
+    for (first, second) in [("off", "metadata"), ("metadata", "off"), ("off", "on"), ("on", "Off")] {
+        let seen = look(&[("host", "weir"), ("x-weir-capture", first), ("x-weir-capture", second)]).unwrap();
+        assert_eq!(seen.wish, Wish::Off, "{first} {second}");
+    }
 }
 
 #[test]
