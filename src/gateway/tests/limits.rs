@@ -84,6 +84,7 @@ fn more_than_the_route_takes_at_once_is_answered_503() {
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
     let exchange = rig.exchange();
     assert_eq!((exchange.outcome, exchange.origin), (Outcome::Refused, Origin::Gateway));
+    assert_eq!(exchange.request.bytes(), "{}");
     taken.head();
     taken.read(2);
     taken.answer("1");

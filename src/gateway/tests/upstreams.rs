@@ -16,6 +16,7 @@ fn a_model_that_refuses_connections() {
     assert_eq!(answer.header("x-weir-id"), Some(exchange.id.to_string().as_str()));
     assert_eq!((exchange.outcome, exchange.origin), (Outcome::UpstreamConnect, Origin::Gateway));
     assert_eq!((exchange.attempts, exchange.status.unwrap().as_u16()), (2, 502));
+    assert_eq!((exchange.request.bytes().as_ref(), exchange.request.ended), (&b"{}"[..], true));
     assert_eq!(exchange.upstream.as_deref(), Some(address.to_string().as_str()));
     rig.finish();
 }
@@ -195,6 +196,41 @@ fn a_long_head_passes_and_one_that_is_too_long_is_named() {
         }
         rig.finish();
     }
+}
+
+#[test]
+fn inputs_are_recorded_without_a_model_that_took_them() {
+    let refusing = Model::new().address;
+    // Accepts and closes at once, before it has read anything.
+    let closing = serve(Model::new(), |_, _| {});
+    for upstream in [refusing, closing] {
+        let rig = Setup::new(upstream).start();
+        for request in [
+            "content-length: 7\r\n\r\n{\"a\":1}",
+            "transfer-encoding: chunked\r\n\r\n3\r\n{\"a\r\n4\r\n\":1}\r\n0\r\n\r\n",
+        ] {
+            let mut client = rig.client();
+            client.send(format!("POST / HTTP/1.1\r\nhost: w\r\n{request}"));
+            assert_eq!(client.answer().unwrap().status, 502);
+            let exchange = rig.exchange();
+            assert_eq!((exchange.request.bytes().as_ref(), exchange.request.ended), (&b"{\"a\":1}"[..], true));
+        }
+        rig.finish();
+    }
+}
+
+#[test]
+fn an_answer_does_not_wait_for_inputs_and_their_wait_ends() {
+    let mut setup = Setup::new(Model::new().address);
+    setup.route.concurrency_max = 1;
+    let rig = setup.start();
+    let mut client = rig.client();
+    client.send("POST / HTTP/1.1\r\nhost: w\r\ncontent-length: 7\r\n\r\n{");
+    assert_eq!(client.answer().unwrap().status, 502);
+    assert_eq!(rig.gateway.in_flight(), 0);
+    let exchange = rig.exchange();
+    assert_eq!((exchange.request.bytes().as_ref(), exchange.request.ended), (&b"{"[..], false));
+    rig.finish();
 }
 
 #[test]
