@@ -1,6 +1,7 @@
 //! The life of one request: seen, admitted, forwarded, answered. Bodies stream; nothing here waits for a recorder.
 
 use std::error::Error as _;
+use std::future::Future;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -51,30 +52,50 @@ pub(super) struct Client {
 #[error("the client left")]
 pub(super) struct Left;
 
-/// Serves one request.
-pub(super) async fn serve(
+/// Serves one request. What has arrived is counted before the future is polled: if the client's side ends in the same
+/// moment, hyper drops the future unpolled.
+///
+/// (A client that only shuts its sending side down looks exactly like one that has left, so it is taken for that.)
+pub(super) fn serve(
     client: Client,
     request: Request<Incoming>,
     busy: Busy,
-) -> Result<Response<AnswerBody>, Left> {
+) -> impl Future<Output = Result<Response<AnswerBody>, Left>> {
+    let begun = begin(&client.shared, request, busy);
+    async move {
+        match begun {
+            Ok(begun) => proceed(&client, begun).await,
+            Err(refused) => Ok(*refused),
+        }
+    }
+}
+
+/// A request that has found its route.
+struct Begun {
+    head: request::Parts,
+    body: Incoming,
+    seen: Seen,
+    id: Uuid,
+    call: Arc<Call>,
+    busy: Busy,
+}
+
+/// Looks over the head and, if a route takes it, counts it; else the refusal.
+fn begin(shared: &Shared, request: Request<Incoming>, busy: Busy) -> Result<Begun, Box<Response<AnswerBody>>> {
     let started = Instant::now();
-    let (mut head, body) = request.into_parts();
-    let shared = &client.shared;
+    let (head, body) = request.into_parts();
     let absolute = head.uri.authority().is_some();
+    let refused = |failure, body, busy| Err(Box::new(refuse(shared, failure, body, busy)));
     let seen = match headers::inspect(&head.method, head.version, absolute, &head.headers) {
         Ok(_) if can_escape(head.uri.path()) => {
-            return Ok(refuse(
-                shared,
-                Failure::BadRequest("the path has `.` or `..` segments, or a zero byte"),
-                body,
-                busy,
-            ));
+            let why = "the path has `.` or `..` segments, or a zero byte";
+            return refused(Failure::BadRequest(why), body, busy);
         }
         Ok(seen) => seen,
-        Err(refusal) => return Ok(refuse(shared, refusal.into(), body, busy)),
+        Err(refusal) => return refused(refusal.into(), body, busy),
     };
     let Some(route) = shared.table.find(head.uri.path()) else {
-        return Ok(refuse(shared, Failure::NoRoute, body, busy));
+        return refused(Failure::NoRoute, body, busy);
     };
     busy.limit_writes(route.config.timeouts.idle);
     let predicts = route.predicts(&head.method, head.uri.path());
@@ -82,7 +103,6 @@ pub(super) async fn serve(
     let ticket = (predicts && route.captures).then(|| shared.ledger.see());
     let arrived_at_us = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_micros() as i64);
     let id = ids::call_id(arrived_at_us);
-    let id_text = ids::header(id);
     let wish = if route.config.capture.header_allowed { seen.wish } else { Wish::Nothing };
     let record = match (ticket, wish) {
         (None, _) => None,
@@ -102,7 +122,13 @@ pub(super) async fn serve(
         }),
     };
     let call = Arc::new(Call::new(route.clone(), started, predicts, record));
+    Ok(Begun { head, body, seen, id, call, busy })
+}
 
+async fn proceed(client: &Client, begun: Begun) -> Result<Response<AnswerBody>, Left> {
+    let Begun { mut head, body, seen, id, call, busy } = begun;
+    let route = call.route.clone();
+    let id_text = ids::header(id);
     let add = Additions {
         client: client.address,
         client_text: &client.address_text,
@@ -113,7 +139,7 @@ pub(super) async fn serve(
     if !tags.is_empty() {
         call.tagged(tags);
     }
-    let answered = forward(shared, &call, head, body, seen).await;
+    let answered = forward(&client.shared, &call, head, body, seen).await;
     let mut response = match answered {
         Ok((response, lease, reusable)) => {
             response.map(|body| AnswerBody::model(ResponseTee::new(body, call, lease, reusable), busy))

@@ -72,6 +72,24 @@ fn a_client_that_leaves_before_its_body() {
 }
 
 #[test]
+fn a_client_that_ends_its_side_with_its_request_is_counted() {
+    let address = serve(Model::new(), |taken, _| {
+        taken.head();
+        taken.until_closed();
+    });
+    let rig = Setup::new(address).start();
+    for _ in 0..10 {
+        let mut client = rig.client();
+        client.post("/", "{}");
+        client.stream.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
+        assert!(client.is_closed());
+        assert_eq!(rig.exchange().outcome, Outcome::ClientAborted);
+    }
+    assert_eq!(rig.ledger.calls().seen, 10);
+    rig.finish();
+}
+
+#[test]
 fn heads_that_two_readers_could_read_differently_are_refused_and_are_no_calls() {
     let model = Model::new();
     model.listener.set_nonblocking(true).unwrap();
