@@ -37,6 +37,8 @@ pub(super) struct Shared {
     pub(super) table: Table,
     pub(super) ledger: Ledger,
     pub(super) meters: Meters,
+    /// What this gateway says in `via`; nobody else's.
+    pub(super) via: HeaderValue,
 }
 
 /// One client's connection, as far as a request needs to know it.
@@ -91,6 +93,9 @@ fn begin(shared: &Shared, request: Request<Incoming>, busy: Busy) -> Result<Begu
             let why = "the path has `.` or `..` segments, or a zero byte";
             return refused(Failure::BadRequest(why), body, busy);
         }
+        Ok(seen) if seen.via && headers::came_from(&shared.via, &head.headers) => {
+            return refused(Failure::Loop, body, busy);
+        }
         Ok(seen) => seen,
         Err(refusal) => return refused(refusal.into(), body, busy),
     };
@@ -134,6 +139,7 @@ async fn proceed(client: &Client, begun: Begun) -> Result<Response<AnswerBody>, 
         client_text: &client.address_text,
         host: &route.host,
         request_id: &id_text,
+        via: &client.shared.via,
     };
     let tags = headers::to_upstream(&mut head.headers, seen, &add);
     if !tags.is_empty() {
@@ -173,6 +179,7 @@ impl From<Failure> for Stop {
 fn refuse(shared: &Shared, failure: Failure, body: Incoming, busy: Busy) -> Response<AnswerBody> {
     shared.meters.refused(match &failure {
         Failure::NoRoute => "no_route",
+        Failure::Loop => "loop",
         Failure::NotForwarded(_) => "upgrade",
         _ => "bad_request",
     });

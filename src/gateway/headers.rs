@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, FORWARDED, HOST,
-    HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{Method, Version};
 
@@ -91,6 +91,8 @@ pub(super) struct Seen {
     forwarded_host: bool,
     request_id: bool,
     traceparent: bool,
+    /// Other proxies have passed the request on.
+    pub(super) via: bool,
     /// The client waits for `100 Continue`.
     pub(super) expect: bool,
     pub(super) wish: Wish,
@@ -126,6 +128,7 @@ pub(super) fn inspect(method: &Method, version: Version, absolute: bool, headers
             UPGRADE if value.as_bytes().eq_ignore_ascii_case(b"h2c") => seen.hop_by_hop = true,
             UPGRADE => return Err(Refusal::NotForwarded("upgrades (web sockets) are not forwarded")),
             EXPECT => seen.expect = true,
+            VIA => seen.via = true,
             TE => seen.te = true,
             _ => {
                 let text = name.as_str();
@@ -158,6 +161,15 @@ pub(super) fn inspect(method: &Method, version: Version, absolute: bool, headers
     }
 }
 
+/// Whether the gateway whose entry `via` is has passed the request on before.
+pub(super) fn came_from(via: &HeaderValue, headers: &HeaderMap) -> bool {
+    headers
+        .get_all(VIA)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .any(|entry| entry.trim_ascii() == via)
+}
+
 /// What weir adds to a request it forwards.
 pub(super) struct Additions<'a> {
     pub(super) client: IpAddr,
@@ -167,6 +179,8 @@ pub(super) struct Additions<'a> {
     pub(super) host: &'a HeaderValue,
     /// For `x-request-id`, if the client sent none that can be passed.
     pub(super) request_id: &'a HeaderValue,
+    /// This gateway's entry for `via`.
+    pub(super) via: &'a HeaderValue,
 }
 
 /// Makes a client's head the upstream's. Returns the tags (`x-weir-tag-<name>`) it took off.
@@ -187,6 +201,7 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, seen: Seen, add: &Additions<'
     }
     let tags = if seen.weir { take_tags(headers) } else { Vec::new() };
     forward_for(headers, seen, add);
+    headers.append(VIA, add.via.clone());
     if !seen.request_id || !single(headers, &REQUEST_ID).is_some_and(|value| ids::is_request_id(value.as_bytes())) {
         headers.insert(REQUEST_ID, add.request_id.clone());
     }
@@ -290,7 +305,15 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
 fn is_protected(name: &HeaderName) -> bool {
     matches!(
         *name,
-        HOST | CONTENT_LENGTH | CONTENT_TYPE | CONTENT_ENCODING | AUTHORIZATION | COOKIE | FORWARDED | TE | EXPECT
+        HOST | CONTENT_LENGTH
+            | CONTENT_TYPE
+            | CONTENT_ENCODING
+            | AUTHORIZATION
+            | COOKIE
+            | FORWARDED
+            | TE
+            | EXPECT
+            | VIA
     ) || {
         let text = name.as_str();
         text.starts_with("x-forwarded-")

@@ -22,6 +22,7 @@ fn upstream(fields: &[(&str, &str)]) -> (HeaderMap, Vec<(String, String)>) {
         client_text: &HeaderValue::from_static("10.0.0.9"),
         host: &HeaderValue::from_static("model:8000"),
         request_id: &HeaderValue::from_static("made"),
+        via: &HeaderValue::from_static("1.1 weir-1"),
     };
     let tags = to_upstream(&mut headers, seen, &add);
     (headers, tags)
@@ -59,6 +60,7 @@ fn every_connection_line_is_honoured_but_protected_names_stay() {
             "content-type",
             "host",
             "traceparent",
+            "via",
             "x-forwarded-for",
             "x-forwarded-host",
             "x-forwarded-proto",
@@ -95,6 +97,16 @@ fn forwarded_lists_grow_and_ids_pass() {
     assert_eq!(value(&headers, "traceparent"), Some(trace));
     assert_eq!(value(&headers, "tracestate"), Some("a=b"));
     assert_eq!(value(&headers, "te"), Some("trailers"));
+}
+
+#[test]
+fn a_gateway_knows_the_requests_that_it_has_sent() {
+    let own = HeaderValue::from_static("1.1 weir-1");
+    let (headers, _) = upstream(&[("host", "weir"), ("via", "1.0 proxy")]);
+    assert_eq!(headers.get_all("via").iter().count(), 2);
+    assert!(came_from(&own, &headers));
+    assert!(came_from(&own, &map(&[("via", "1.0 proxy, 1.1 weir-1, 1.1 last")])));
+    assert!(!came_from(&own, &map(&[("via", "1.1 weir-2, 1.0 proxy")])));
 }
 
 #[test]

@@ -234,6 +234,23 @@ fn an_answer_does_not_wait_for_inputs_and_their_wait_ends() {
 }
 
 #[test]
+fn a_route_that_leads_back_to_the_gateway_ends_at_the_first_turn() {
+    let address = Model::new().address;
+    let mut setup = Setup::new(address);
+    setup.listen.address = address;
+    let rig = setup.start();
+    let mut client = rig.client();
+    client.post("/", "{}");
+    let answer = client.answer().unwrap();
+    assert_eq!(answer.status, 508);
+    assert!(String::from_utf8(answer.body).unwrap().contains("\"loop\""));
+    assert_eq!(rig.exchange().status.unwrap(), 508);
+    assert_eq!(rig.ledger.calls().seen, 1);
+    drop(client);
+    rig.finish();
+}
+
+#[test]
 fn a_refusal_before_the_end_of_the_upload_is_seen() {
     let model = Model::new();
     let mut setup = Setup::new(model.address);
