@@ -14,11 +14,16 @@ pub(super) enum Failure {
     BadRequest(&'static str),
     NotForwarded(&'static str),
     NoRoute,
-    BodyTooLarge { bytes_max: u64 },
+    /// The request has come from this gateway.
+    Loop,
+    BodyTooLarge {
+        bytes_max: u64,
+    },
     BodyTimeout,
     Overloaded,
     UpstreamConnect(String),
     UpstreamTimeout,
+    /// What the model server did.
     UpstreamAborted(String),
 }
 
@@ -28,6 +33,7 @@ impl Failure {
             Failure::BadRequest(_) => StatusCode::BAD_REQUEST,
             Failure::NotForwarded(_) => StatusCode::NOT_IMPLEMENTED,
             Failure::NoRoute => StatusCode::NOT_FOUND,
+            Failure::Loop => StatusCode::LOOP_DETECTED,
             Failure::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Failure::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Failure::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
@@ -42,6 +48,7 @@ impl Failure {
             Failure::BadRequest(_) => "bad_request",
             Failure::NotForwarded(_) => "not_forwarded",
             Failure::NoRoute => "no_route",
+            Failure::Loop => "loop",
             Failure::BodyTooLarge { .. } => "body_too_large",
             Failure::BodyTimeout => "body_timeout",
             Failure::Overloaded => "overloaded",
@@ -55,12 +62,13 @@ impl Failure {
         match self {
             Failure::BadRequest(why) | Failure::NotForwarded(why) => (*why).to_owned(),
             Failure::NoRoute => "no route serves this path".to_owned(),
+            Failure::Loop => "the route's upstream leads back to this gateway; name the model server there".to_owned(),
             Failure::BodyTooLarge { bytes_max } => format!("the request body is longer than {bytes_max} bytes"),
             Failure::BodyTimeout => "the request body did not arrive in time".to_owned(),
             Failure::Overloaded => "too many requests are in flight on this route".to_owned(),
             Failure::UpstreamConnect(why) => format!("the model server cannot be reached: {why}"),
             Failure::UpstreamTimeout => "the model server did not answer in time".to_owned(),
-            Failure::UpstreamAborted(why) => format!("the model server ended the exchange: {why}"),
+            Failure::UpstreamAborted(why) => format!("the model server {why}"),
         }
     }
 

@@ -116,6 +116,10 @@ impl Call {
     /// weir answers (or would, were the client still there).
     pub(super) fn refused(&self, failure: &Failure) {
         let mut state = self.state();
+        // The answer is ready and the model has no part in it any more; the record may still wait for its inputs.
+        state.slot = None;
+        state.timings.latency_us = micros_since(self.started);
+        state.measured = true;
         state.outcome = Some(failure.outcome());
         state.error = Some(format!("{}: {}", failure.code(), failure.message()));
         if state.status.is_none() {

@@ -4,8 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,8 @@ use crate::config::Listen;
 /// How long a connection may be idle between two requests: longer than load balancers keep theirs, so that they close
 /// first.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long a client may take nothing of an answer that waits for it, where no route says otherwise (`timeouts.idle`).
+const WRITE_IDLE: Duration = Duration::from_secs(60);
 
 /// What a worker's connections are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,12 +80,41 @@ pub(super) struct State {
     busy: AtomicUsize,
     /// A head has begun to arrive.
     reading: AtomicBool,
+    /// The last read found nothing. hyper reads ahead of a request in flight only while its buffer is empty: so at the
+    /// end of an answer this says whether the next head has begun in the buffer already.
+    drained: AtomicBool,
     /// The last write did not go through: the client has not read everything yet.
     unwritten: AtomicBool,
     /// The client speaks HTTP/1.0: to it, the end of the connection is the end of an answer.
     ends_by_close: AtomicBool,
-    deadline: std::sync::Mutex<Option<Instant>>,
+    deadline: Deadline,
+    /// Set while a write waits for the client: hyper asks the answer's body for nothing meanwhile, so that none of its
+    /// own deadlines runs.
+    write_deadline: Deadline,
+    write_limit: Mutex<Duration>,
     header_timeout: Duration,
+}
+
+/// A moment at which a connection is looked at, or none.
+struct Deadline(Mutex<Option<Instant>>);
+
+impl Deadline {
+    fn new(at: Option<Instant>) -> Deadline {
+        Deadline(Mutex::new(at))
+    }
+
+    fn set(&self, at: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    /// Sets it if it is not set: what it bounds began earlier.
+    fn start(&self, limit: Duration) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| clock::deadline(limit));
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at <= now)
+    }
 }
 
 impl State {
@@ -91,9 +122,12 @@ impl State {
         State {
             busy: AtomicUsize::new(0),
             reading: AtomicBool::new(false),
+            drained: AtomicBool::new(false),
             unwritten: AtomicBool::new(false),
             ends_by_close: AtomicBool::new(false),
-            deadline: std::sync::Mutex::new(Some(clock::deadline(header_timeout))),
+            deadline: Deadline::new(Some(clock::deadline(header_timeout))),
+            write_deadline: Deadline::new(None),
+            write_limit: Mutex::new(WRITE_IDLE),
             header_timeout,
         }
     }
@@ -102,13 +136,24 @@ impl State {
         self.busy.load(Ordering::Relaxed) > 0
     }
 
-    fn set_deadline(&self, at: Option<Instant>) {
-        *self.deadline.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = at;
+    /// Whether the connection is to be looked at: a busy one has only the deadline of its writes.
+    fn is_overdue(&self, now: Instant) -> bool {
+        self.deadline.is_over(now) || self.is_unread(now)
     }
 
-    fn is_overdue(&self, now: Instant) -> bool {
-        let deadline = *self.deadline.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        deadline.is_some_and(|at| at <= now)
+    /// The client has taken nothing of its answer for too long.
+    fn is_unread(&self, now: Instant) -> bool {
+        self.write_deadline.is_over(now)
+    }
+
+    /// A write has moved, or has to wait for the client.
+    fn wrote(&self, waits: bool) {
+        if self.unwritten.swap(waits, Ordering::Relaxed) && !waits {
+            self.write_deadline.set(None);
+        }
+        if waits {
+            self.write_deadline.start(*self.write_limit.lock().unwrap_or_else(PoisonError::into_inner));
+        }
     }
 
     /// Nothing in flight and nothing left to write: it can be closed without anybody missing a byte.
@@ -126,15 +171,23 @@ impl Busy {
     fn enter(state: &Arc<State>) -> Busy {
         state.busy.fetch_add(1, Ordering::Relaxed);
         state.reading.store(false, Ordering::Relaxed);
-        state.set_deadline(None);
+        state.deadline.set(None);
         Busy { state: state.clone() }
+    }
+
+    /// How long the client may take nothing of the answer.
+    pub(super) fn limit_writes(&self, limit: Duration) {
+        *self.state.write_limit.lock().unwrap_or_else(PoisonError::into_inner) = limit;
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
         self.state.busy.fetch_sub(1, Ordering::Relaxed);
-        self.state.set_deadline(Some(clock::deadline(KEEP_ALIVE)));
+        let begun = !self.state.drained.load(Ordering::Relaxed);
+        self.state.reading.store(begun, Ordering::Relaxed);
+        let limit = if begun { self.state.header_timeout } else { KEEP_ALIVE };
+        self.state.deadline.set(Some(clock::deadline(limit)));
     }
 }
 
@@ -146,7 +199,7 @@ struct Wire {
 
 impl Wire {
     fn wrote<T>(&self, polled: Poll<T>) -> Poll<T> {
-        self.state.unwritten.store(polled.is_pending(), Ordering::Relaxed);
+        self.state.wrote(polled.is_pending());
         polled
     }
 }
@@ -154,8 +207,9 @@ impl Wire {
 impl Read for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
+        self.state.drained.store(polled.is_pending(), Ordering::Relaxed);
         if polled.is_ready() && !self.state.is_busy() && !self.state.reading.swap(true, Ordering::Relaxed) {
-            self.state.set_deadline(Some(clock::deadline(self.state.header_timeout)));
+            self.state.deadline.set(Some(clock::deadline(self.state.header_timeout)));
         }
         polled
     }
@@ -262,7 +316,7 @@ pub(super) async fn serve(http: http1::Builder, stream: TcpStream, client: Clien
     });
     let mut connection = http.serve_connection(wire, service);
     let mut place = Place { at: None, state: state.clone() };
-    let mut draining = false;
+    let (mut draining, mut unread) = (false, false);
     let ended = std::future::poll_fn(|cx| {
         place.watch(cx.waker());
         if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
@@ -283,6 +337,10 @@ pub(super) async fn serve(http: http1::Builder, stream: TcpStream, client: Clien
                 }
             }
         }
+        if state.is_unread(clock::now()) {
+            unread = true;
+            return Poll::Ready(None);
+        }
         if !state.is_busy() && state.is_overdue(clock::now()) {
             if state.reading.load(Ordering::Relaxed) {
                 meters.refused("header_timeout");
@@ -292,8 +350,9 @@ pub(super) async fn serve(http: http1::Builder, stream: TcpStream, client: Clien
         Poll::Pending
     })
     .await;
-    if state.ends_by_close.load(Ordering::Relaxed) && (matches!(ended, Some(Err(_))) || state.is_busy()) {
-        // Closed in the ordinary way, a broken answer would look whole.
+    let looks_whole = state.ends_by_close.load(Ordering::Relaxed) && (matches!(ended, Some(Err(_))) || state.is_busy());
+    if looks_whole || unread {
+        // Closed in the ordinary way, a broken answer would look whole, and an unread one would stay in the kernel.
         let wire = connection.into_parts().io;
         if let Err(error) = socket2::SockRef::from(wire.inner.inner()).set_linger(Some(Duration::ZERO)) {
             tracing::debug!(%error, "cannot reset a client's connection");

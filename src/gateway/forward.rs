@@ -1,5 +1,8 @@
 //! The life of one request: seen, admitted, forwarded, answered. Bodies stream; nothing here waits for a recorder.
 
+use std::error::Error as _;
+use std::future::Future;
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Poll;
@@ -19,7 +22,7 @@ use super::exchange::Keep;
 use super::headers::{self, Additions, Seen, WEIR_ID, Wish};
 use super::ids;
 use super::pool::{self, Lease};
-use super::route::{RouteState, Table, has_dot_segment};
+use super::route::{RouteState, Table, can_escape};
 use super::tee::{AnswerBody, RequestTee, ResponseTee, linger};
 use crate::config::Listen;
 use crate::ledger::Ledger;
@@ -34,6 +37,8 @@ pub(super) struct Shared {
     pub(super) table: Table,
     pub(super) ledger: Ledger,
     pub(super) meters: Meters,
+    /// What this gateway says in `via`; nobody else's.
+    pub(super) via: HeaderValue,
 }
 
 /// One client's connection, as far as a request needs to know it.
@@ -49,32 +54,60 @@ pub(super) struct Client {
 #[error("the client left")]
 pub(super) struct Left;
 
-/// Serves one request.
-pub(super) async fn serve(
+/// Serves one request. What has arrived is counted before the future is polled: if the client's side ends in the same
+/// moment, hyper drops the future unpolled.
+///
+/// (A client that only shuts its sending side down looks exactly like one that has left, so it is taken for that.)
+pub(super) fn serve(
     client: Client,
     request: Request<Incoming>,
     busy: Busy,
-) -> Result<Response<AnswerBody>, Left> {
+) -> impl Future<Output = Result<Response<AnswerBody>, Left>> {
+    let begun = begin(&client.shared, request, busy);
+    async move {
+        match begun {
+            Ok(begun) => proceed(&client, begun).await,
+            Err(refused) => Ok(*refused),
+        }
+    }
+}
+
+/// A request that has found its route.
+struct Begun {
+    head: request::Parts,
+    body: Incoming,
+    seen: Seen,
+    id: Uuid,
+    call: Arc<Call>,
+    busy: Busy,
+}
+
+/// Looks over the head and, if a route takes it, counts it; else the refusal.
+fn begin(shared: &Shared, request: Request<Incoming>, busy: Busy) -> Result<Begun, Box<Response<AnswerBody>>> {
     let started = Instant::now();
-    let (mut head, body) = request.into_parts();
-    let shared = &client.shared;
+    let (head, body) = request.into_parts();
     let absolute = head.uri.authority().is_some();
+    let refused = |failure, body, busy| Err(Box::new(refuse(shared, failure, body, busy)));
     let seen = match headers::inspect(&head.method, head.version, absolute, &head.headers) {
-        Ok(_) if has_dot_segment(head.uri.path()) => {
-            return Ok(refuse(shared, Failure::BadRequest("the path has `.` or `..` segments"), body, busy));
+        Ok(_) if can_escape(head.uri.path()) => {
+            let why = "the path has `.` or `..` segments, or a zero byte";
+            return refused(Failure::BadRequest(why), body, busy);
+        }
+        Ok(seen) if seen.via && headers::came_from(&shared.via, &head.headers) => {
+            return refused(Failure::Loop, body, busy);
         }
         Ok(seen) => seen,
-        Err(refusal) => return Ok(refuse(shared, refusal.into(), body, busy)),
+        Err(refusal) => return refused(refusal.into(), body, busy),
     };
     let Some(route) = shared.table.find(head.uri.path()) else {
-        return Ok(refuse(shared, Failure::NoRoute, body, busy));
+        return refused(Failure::NoRoute, body, busy);
     };
+    busy.limit_writes(route.config.timeouts.idle);
     let predicts = route.predicts(&head.method, head.uri.path());
     // First of all, before anything can fail.
     let ticket = (predicts && route.captures).then(|| shared.ledger.see());
     let arrived_at_us = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_micros() as i64);
     let id = ids::call_id(arrived_at_us);
-    let id_text = ids::header(id);
     let wish = if route.config.capture.header_allowed { seen.wish } else { Wish::Nothing };
     let record = match (ticket, wish) {
         (None, _) => None,
@@ -94,18 +127,25 @@ pub(super) async fn serve(
         }),
     };
     let call = Arc::new(Call::new(route.clone(), started, predicts, record));
+    Ok(Begun { head, body, seen, id, call, busy })
+}
 
+async fn proceed(client: &Client, begun: Begun) -> Result<Response<AnswerBody>, Left> {
+    let Begun { mut head, body, seen, id, call, busy } = begun;
+    let route = call.route.clone();
+    let id_text = ids::header(id);
     let add = Additions {
         client: client.address,
         client_text: &client.address_text,
         host: &route.host,
         request_id: &id_text,
+        via: &client.shared.via,
     };
     let tags = headers::to_upstream(&mut head.headers, seen, &add);
     if !tags.is_empty() {
         call.tagged(tags);
     }
-    let answered = forward(shared, &call, head, body, seen).await;
+    let answered = forward(&client.shared, &call, head, body, seen).await;
     let mut response = match answered {
         Ok((response, lease, reusable)) => {
             response.map(|body| AnswerBody::model(ResponseTee::new(body, call, lease, reusable), busy))
@@ -139,6 +179,7 @@ impl From<Failure> for Stop {
 fn refuse(shared: &Shared, failure: Failure, body: Incoming, busy: Busy) -> Response<AnswerBody> {
     shared.meters.refused(match &failure {
         Failure::NoRoute => "no_route",
+        Failure::Loop => "loop",
         Failure::NotForwarded(_) => "upgrade",
         _ => "bad_request",
     });
@@ -192,15 +233,20 @@ async fn forward(
                 request = back;
                 continue;
             }
-            Sent::Back(_) => return Err(Failure::UpstreamAborted("it closes connections at once".to_owned()).into()),
+            Sent::Back(_) => return Err(Failure::UpstreamAborted("closes connections at once".to_owned()).into()),
             Sent::Failed(error) => return Err(stopped(call, bytes_max, &error)),
             Sent::Late => return Err(Failure::UpstreamTimeout.into()),
         };
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Failure::UpstreamAborted("it switched protocols unasked".to_owned()).into());
+            return Err(Failure::UpstreamAborted("switched protocols unasked".to_owned()).into());
+        }
+        if !headers::is_framing_known(&parts.headers) {
+            let why = "answered in a transfer coding that is not `chunked` alone";
+            return Err(Failure::UpstreamAborted(why.to_owned()).into());
         }
         call.answered(parts.status, &parts.headers);
-        let reusable = headers::to_client(&mut parts.headers);
+        // After an error of its own a server may close without saying so (uvicorn does): the next request would meet it.
+        let reusable = headers::to_client(&mut parts.headers) && !parts.status.is_server_error();
         parts.version = Version::HTTP_11;
         // A refusal before the end of the upload: what is still to come would only meet a closed door.
         if !call.upload_ended() && parts.status.as_u16() >= 400 {
@@ -275,10 +321,34 @@ fn stopped(call: &Call, bytes_max: u64, error: &hyper::Error) -> Stop {
         Some(Fault::TooLarge) => Failure::BodyTooLarge { bytes_max }.into(),
         Some(Fault::Idle) => Failure::BodyTimeout.into(),
         Some(Fault::Malformed) => Failure::BadRequest("the framing of the request body is broken").into(),
-        None if error.is_parse() => Failure::UpstreamAborted("its answer is not HTTP/1.1".to_owned()).into(),
-        None if error.is_incomplete_message() => {
-            Failure::UpstreamAborted("it closed the connection before its answer".to_owned()).into()
-        }
-        None => Failure::UpstreamAborted(error.to_string()).into(),
+        None => Failure::UpstreamAborted(broken_off(error)).into(),
     }
+}
+
+/// What the model server did instead of answering.
+fn broken_off(error: &hyper::Error) -> String {
+    if error.is_parse_too_large() {
+        "sent an answer that cannot be taken: its head is too large".to_owned()
+    } else if error.is_parse() {
+        "did not answer in HTTP/1.1".to_owned()
+    } else if error.is_incomplete_message() || error.is_canceled() || error.is_closed() || is_disconnect(error) {
+        "closed the connection before it answered".to_owned()
+    } else {
+        format!("could not be talked to: {error}")
+    }
+}
+
+/// Whether the connection ended under the exchange, at whichever call it was noticed.
+fn is_disconnect(error: &hyper::Error) -> bool {
+    let kind = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
+    kind.is_some_and(|kind| {
+        matches!(
+            kind,
+            io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::NotConnected
+                | io::ErrorKind::UnexpectedEof
+        )
+    })
 }

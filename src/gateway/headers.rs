@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, FORWARDED, HOST,
-    HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{Method, Version};
 
@@ -58,13 +58,26 @@ pub(super) enum Refusal {
     NotForwarded(&'static str),
 }
 
-/// What the client asked to be recorded, by `x-weir-capture`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What the client asked to be recorded, by `x-weir-capture`; the later, the more private.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) enum Wish {
     #[default]
     Nothing,
-    Off,
     Metadata,
+    Off,
+}
+
+impl Wish {
+    fn of(value: &[u8]) -> Wish {
+        let word = value.trim_ascii();
+        if word.eq_ignore_ascii_case(b"off") {
+            Wish::Off
+        } else if word.eq_ignore_ascii_case(b"metadata") {
+            Wish::Metadata
+        } else {
+            Wish::Nothing
+        }
+    }
 }
 
 /// What one look over a request's head found.
@@ -78,18 +91,23 @@ pub(super) struct Seen {
     forwarded_host: bool,
     request_id: bool,
     traceparent: bool,
+    /// Other proxies have passed the request on.
+    pub(super) via: bool,
     /// The client waits for `100 Continue`.
     pub(super) expect: bool,
     pub(super) wish: Wish,
 }
 
 /// Looks over a request's head.
+///
+/// Of `content-length` and `transfer-encoding` in one head, hyper takes the first off before it is seen here, reads the
+/// body by its chunks and ends the connection after the answer (RFC 9112, 6.3): nothing that follows is read as a request.
 pub(super) fn inspect(method: &Method, version: Version, absolute: bool, headers: &HeaderMap) -> Result<Seen, Refusal> {
     if *method == Method::CONNECT || *method == Method::TRACE {
         return Err(Refusal::NotForwarded("the methods CONNECT and TRACE are not forwarded"));
     }
     let mut seen = Seen::default();
-    let mut hosts = 0;
+    let (mut hosts, mut codings) = (0, 0);
     for (name, value) in headers {
         match *name {
             HOST => {
@@ -98,11 +116,19 @@ pub(super) fn inspect(method: &Method, version: Version, absolute: bool, headers
                     return Err(Refusal::Ambiguous("the host header is not a host"));
                 }
             }
-            CONNECTION | PROXY_AUTHENTICATE | PROXY_AUTHORIZATION | TRANSFER_ENCODING => seen.hop_by_hop = true,
+            TRANSFER_ENCODING => {
+                seen.hop_by_hop = true;
+                codings += 1;
+                if codings > 1 || !is_chunked(value) {
+                    return Err(Refusal::Ambiguous("the transfer coding is not `chunked` alone"));
+                }
+            }
+            CONNECTION | PROXY_AUTHENTICATE | PROXY_AUTHORIZATION => seen.hop_by_hop = true,
             // A client may offer h2c on every first request and go on in HTTP/1.1 when nobody answers it.
             UPGRADE if value.as_bytes().eq_ignore_ascii_case(b"h2c") => seen.hop_by_hop = true,
             UPGRADE => return Err(Refusal::NotForwarded("upgrades (web sockets) are not forwarded")),
             EXPECT => seen.expect = true,
+            VIA => seen.via = true,
             TE => seen.te = true,
             _ => {
                 let text = name.as_str();
@@ -115,11 +141,9 @@ pub(super) fn inspect(method: &Method, version: Version, absolute: bool, headers
                     "traceparent" => seen.traceparent = true,
                     "x-weir-capture" => {
                         seen.weir = true;
-                        seen.wish = match value.as_bytes() {
-                            b"off" => Wish::Off,
-                            b"metadata" => Wish::Metadata,
-                            _ => Wish::Nothing,
-                        };
+                        // Of several lines or words the most private counts, whatever their order.
+                        let asked = value.as_bytes().split(|byte| *byte == b',').map(Wish::of);
+                        seen.wish = asked.fold(seen.wish, Wish::max);
                     }
                     _ if text.starts_with(WEIR_PREFIX) => seen.weir = true,
                     _ if text.as_bytes().contains(&b'_') && TRUSTED.contains(&text.replace('_', "-").as_str()) => {
@@ -137,6 +161,15 @@ pub(super) fn inspect(method: &Method, version: Version, absolute: bool, headers
     }
 }
 
+/// Whether the gateway whose entry `via` is has passed the request on before.
+pub(super) fn came_from(via: &HeaderValue, headers: &HeaderMap) -> bool {
+    headers
+        .get_all(VIA)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .any(|entry| entry.trim_ascii() == via)
+}
+
 /// What weir adds to a request it forwards.
 pub(super) struct Additions<'a> {
     pub(super) client: IpAddr,
@@ -146,6 +179,8 @@ pub(super) struct Additions<'a> {
     pub(super) host: &'a HeaderValue,
     /// For `x-request-id`, if the client sent none that can be passed.
     pub(super) request_id: &'a HeaderValue,
+    /// This gateway's entry for `via`.
+    pub(super) via: &'a HeaderValue,
 }
 
 /// Makes a client's head the upstream's. Returns the tags (`x-weir-tag-<name>`) it took off.
@@ -166,6 +201,7 @@ pub(super) fn to_upstream(headers: &mut HeaderMap, seen: Seen, add: &Additions<'
     }
     let tags = if seen.weir { take_tags(headers) } else { Vec::new() };
     forward_for(headers, seen, add);
+    headers.append(VIA, add.via.clone());
     if !seen.request_id || !single(headers, &REQUEST_ID).is_some_and(|value| ids::is_request_id(value.as_bytes())) {
         headers.insert(REQUEST_ID, add.request_id.clone());
     }
@@ -201,6 +237,12 @@ fn forward_for(headers: &mut HeaderMap, seen: Seen, add: &Additions<'_>) {
     {
         headers.insert(FORWARDED_HOST, asked);
     }
+}
+
+/// Whether an answer's framing is one that can be passed on: of a coding besides `chunked` the body would lose its name.
+pub(super) fn is_framing_known(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    codings.next().is_none_or(is_chunked) && codings.next().is_none()
 }
 
 /// Makes the upstream's head the client's. Returns whether the connection may carry another request.
@@ -263,7 +305,15 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
 fn is_protected(name: &HeaderName) -> bool {
     matches!(
         *name,
-        HOST | CONTENT_LENGTH | CONTENT_TYPE | CONTENT_ENCODING | AUTHORIZATION | COOKIE | FORWARDED | TE | EXPECT
+        HOST | CONTENT_LENGTH
+            | CONTENT_TYPE
+            | CONTENT_ENCODING
+            | AUTHORIZATION
+            | COOKIE
+            | FORWARDED
+            | TE
+            | EXPECT
+            | VIA
     ) || {
         let text = name.as_str();
         text.starts_with("x-forwarded-")
@@ -291,6 +341,10 @@ fn take_tags(headers: &mut HeaderMap) -> Vec<(String, String)> {
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())
+}
+
+fn is_chunked(value: &HeaderValue) -> bool {
+    value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")
 }
 
 fn has_token(value: &HeaderValue, token: &str) -> bool {

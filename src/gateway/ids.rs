@@ -51,6 +51,12 @@ pub(super) fn header(id: Uuid) -> HeaderValue {
     HeaderValue::from_str(text).expect("a UUID's text is a header value")
 }
 
+/// One gateway's own entry for `via`, by which it knows a request that it has sent itself.
+pub(super) fn via() -> HeaderValue {
+    let number = u64::from_ne_bytes(random::<8>());
+    HeaderValue::from_str(&format!("1.1 weir-{number:016x}")).expect("letters and digits are a header value")
+}
+
 /// A trace context of our own, not sampled.
 pub(super) fn traceparent() -> HeaderValue {
     const HEX: &[u8; 16] = b"0123456789abcdef";

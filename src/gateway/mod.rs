@@ -98,7 +98,7 @@ impl Gateway {
         }
         let listener = listen::bind(listen.address)?;
         let address = listener.local_addr().map_err(|source| StartError::Bind { address: listen.address, source })?;
-        let shared = Arc::new(Shared { listen, table: Table::new(states), ledger, meters });
+        let shared = Arc::new(Shared { listen, table: Table::new(states), ledger, meters, via: ids::via() });
         let (until, stopping) = watch::channel(None);
         let threads = listen::start(listener, &shared, workers.max(1), &stopping)?;
         Ok(Gateway { address, shared, budget, until, threads: Mutex::new(Some(threads)) })

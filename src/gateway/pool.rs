@@ -24,6 +24,8 @@ const IDLE_MAX: usize = 64;
 const AGE_MAX: Duration = Duration::from_secs(300);
 /// Bytes of an answer's head, and of what is read ahead of the client.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// Fields of an answer's head: more than any server sends by design.
+const HEADERS_MAX: usize = 500;
 
 thread_local! {
     static IDLE: RefCell<Vec<Vec<Idle>>> = const { RefCell::new(Vec::new()) };
@@ -85,6 +87,7 @@ pub(super) async fn connect(route: &Arc<RouteState>) -> Result<Lease, String> {
     stream.set_nodelay(true).map_err(|error| format!("{}: {error}", route.authority))?;
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(BUFFER_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| format!("{}: {error}", route.authority))?;

@@ -106,24 +106,44 @@ fn replaced(prefix: &str, base: &str, path: &str) -> String {
     }
 }
 
-/// Whether a path has a `.` or `..` segment, plain or encoded: what it means is for the server behind to say, so it
-/// could lead out of the prefix that the route names.
-pub(super) fn has_dot_segment(path: &str) -> bool {
-    if !path.contains('.') && !path.contains('%') {
+/// Whether a path could lead out of the prefix that the route names, by a reading that is the server's behind to choose:
+/// a `.` or `..` segment, plain or encoded, before parameters (`;`) too, between slashes of any kind; or an encoded zero,
+/// at which a path may end.
+pub(super) fn can_escape(path: &str) -> bool {
+    let path = path.as_bytes();
+    if !path.iter().any(|byte| matches!(byte, b'.' | b'%')) {
         return false;
     }
-    path.split('/').any(|segment| {
-        let mut left = segment.as_bytes();
-        let mut dots = 0;
-        while !left.is_empty() {
-            left = match left {
-                [b'.', rest @ ..] | [b'%', b'2', b'e' | b'E', rest @ ..] => rest,
-                _ => return false,
-            };
-            dots += 1;
+    // The dots of the segment so far, while it has nothing else.
+    let mut dots = Some(0);
+    let mut parameters = false;
+    let mut left = path;
+    while let [first, rest @ ..] = left {
+        let (byte, rest) = match left {
+            [b'%', high, low, rest @ ..] => match (high, low) {
+                (b'0', b'0') => return true,
+                (b'2', b'e' | b'E') => (b'.', rest),
+                (b'2', b'f' | b'F') => (b'/', rest),
+                (b'5', b'c' | b'C') => (b'\\', rest),
+                _ => (b'%', rest),
+            },
+            _ => (*first, rest),
+        };
+        match byte {
+            b'/' | b'\\' => {
+                if matches!(dots, Some(1 | 2)) {
+                    return true;
+                }
+                (dots, parameters) = (Some(0), false);
+            }
+            b';' => parameters = true,
+            _ if parameters => {}
+            b'.' => dots = dots.map(|count: u32| count + 1),
+            _ => dots = None,
         }
-        matches!(dots, 1 | 2)
-    })
+        left = rest;
+    }
+    matches!(dots, Some(1 | 2))
 }
 
 /// Whether a path below a route's prefix is for something else than predictions: health, metadata, metrics, pages.
@@ -215,11 +235,41 @@ mod tests {
 
     #[test]
     fn dot_segments_are_seen_in_every_spelling() {
-        for path in ["/a/../b", "/..", "/a/./b", "/a/%2e%2E/b", "/a/.%2e", "/%2e"] {
-            assert!(has_dot_segment(path), "{path}");
+        for path in [
+            "/a/../b",
+            "/..",
+            "/a/./b",
+            "/a/%2e%2E/b",
+            "/a/.%2e",
+            "/%2e",
+            "/a%2f..%2Fb",
+            "/a%5c..%5Cb",
+            "/a\\..\\b",
+            "/a/..;x=1/b",
+            "/a/%2e%2e;/b",
+            "/a/..;",
+            "/a%00",
+            "/a%2f..",
+        ] {
+            assert!(can_escape(path), "{path}");
         }
-        for path in ["/", "/a.b", "/...", "/a/..b", "/v1.0/x", "/a%2fb", "/.well-known/x"] {
-            assert!(!has_dot_segment(path), "{path}");
+        for path in [
+            "/",
+            "/a.b",
+            "/...",
+            "/a/..b",
+            "/v1.0/x",
+            "/a%2fb",
+            "/.well-known/x",
+            "/a%5cb",
+            "/a;v=1.0/b",
+            "/a;..",
+            "/%20",
+            "/a%",
+            "/a%2",
+            "/%2e%2e%2e",
+        ] {
+            assert!(!can_escape(path), "{path}");
         }
     }
 

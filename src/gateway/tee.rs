@@ -25,6 +25,9 @@ use super::pool::Lease;
 /// How much of an unwanted upload is read so that its sender sees the answer instead of a reset, and for how long.
 const LINGER_BYTES: u64 = 64 * 1024 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(5);
+/// How long a call that was answered without its body having been forwarded waits for it, for its record alone: what the
+/// client has sent already is there long before.
+const LATE_COPY_TIME: Duration = Duration::from_millis(250);
 
 /// Why a body broke off.
 #[derive(Debug, thiserror::Error)]
@@ -135,12 +138,56 @@ impl Body for RequestTee {
 
 impl Drop for RequestTee {
     fn drop(&mut self) {
-        let whole = self.over;
-        self.end(false, None);
-        if !whole
-            && !self.waiting
-            && let Some(body) = self.body.take()
-        {
+        if self.over || self.waiting {
+            return self.end(false, None);
+        }
+        // Not forwarded to its end, but a record has its inputs also when the model was not there to take them. The
+        // answer does not wait for this; only the end of the call does.
+        let Some(body) = self.body.take() else { return self.end(false, None) };
+        let copy = std::mem::replace(&mut self.copy, BodyCopy::new(false));
+        self.over = true;
+        let rest = Rest { body: Some(body), copy, whole: false, call: self.call.clone() };
+        self.call.stop_reuse();
+        // Without a runtime the worker is ending, and `rest` ends here.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(clock::within(LATE_COPY_TIME, rest.read()));
+        }
+    }
+}
+
+/// What is left of a request's body that nobody forwards. Dropped, at its end or too late, it ends the body.
+struct Rest {
+    body: Option<Incoming>,
+    copy: BodyCopy,
+    whole: bool,
+    call: Arc<Call>,
+}
+
+impl Rest {
+    /// Reads as much as is kept of a body.
+    async fn read(mut self) {
+        let kept_max = self.call.route.config.capture.body_bytes_max;
+        while !self.whole && self.call.copies && self.copy.seen_bytes() <= kept_max {
+            let Some(body) = &mut self.body else { return };
+            match body.frame().await {
+                Some(Ok(frame)) => {
+                    self.whole = body.is_end_stream() || frame.is_trailers();
+                    if let Some(data) = frame.data_ref() {
+                        self.copy.frame(data, &self.call.route);
+                    }
+                }
+                Some(Err(_)) => self.body = None,
+                None => self.whole = true,
+            }
+        }
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        let (copy, claimed) = self.copy.finish(self.whole);
+        self.call.request_over(copy, claimed, None);
+        if let Some(body) = self.body.take() {
             linger(body);
         }
     }

@@ -22,6 +22,7 @@ fn upstream(fields: &[(&str, &str)]) -> (HeaderMap, Vec<(String, String)>) {
         client_text: &HeaderValue::from_static("10.0.0.9"),
         host: &HeaderValue::from_static("model:8000"),
         request_id: &HeaderValue::from_static("made"),
+        via: &HeaderValue::from_static("1.1 weir-1"),
     };
     let tags = to_upstream(&mut headers, seen, &add);
     (headers, tags)
@@ -59,6 +60,7 @@ fn every_connection_line_is_honoured_but_protected_names_stay() {
             "content-type",
             "host",
             "traceparent",
+            "via",
             "x-forwarded-for",
             "x-forwarded-host",
             "x-forwarded-proto",
@@ -98,6 +100,16 @@ fn forwarded_lists_grow_and_ids_pass() {
 }
 
 #[test]
+fn a_gateway_knows_the_requests_that_it_has_sent() {
+    let own = HeaderValue::from_static("1.1 weir-1");
+    let (headers, _) = upstream(&[("host", "weir"), ("via", "1.0 proxy")]);
+    assert_eq!(headers.get_all("via").iter().count(), 2);
+    assert!(came_from(&own, &headers));
+    assert!(came_from(&own, &map(&[("via", "1.0 proxy, 1.1 weir-1, 1.1 last")])));
+    assert!(!came_from(&own, &map(&[("via", "1.1 weir-2, 1.0 proxy")])));
+}
+
+#[test]
 fn ids_that_cannot_be_passed_are_made_anew() {
     let (headers, _) =
         upstream(&[("host", "weir"), ("x-request-id", "a b"), ("traceparent", "rubbish"), ("tracestate", "a=b")]);
@@ -114,6 +126,11 @@ fn weir_fields_are_taken_off_and_used() {
     assert_eq!(tags, [("team".to_owned(), "blue".to_owned())]);
     let wish = |value| look(&[("host", "weir"), ("x-weir-capture", value)]).unwrap().wish;
     assert_eq!((wish("off"), wish("metadata"), wish("on")), (Wish::Off, Wish::Metadata, Wish::Nothing));
+    assert_eq!((wish(" OFF\t"), wish("Metadata"), wish("metadata, off")), (Wish::Off, Wish::Metadata, Wish::Off));
+    for (first, second) in [("off", "metadata"), ("metadata", "off"), ("off", "on"), ("on", "Off")] {
+        let seen = look(&[("host", "weir"), ("x-weir-capture", first), ("x-weir-capture", second)]).unwrap();
+        assert_eq!(seen.wish, Wish::Off, "{first} {second}");
+    }
 }
 
 #[test]
@@ -127,11 +144,16 @@ fn ambiguous_heads_are_refused() {
         &[],
         &[("host", "a"), ("x_forwarded_for", "1.2.3.4")],
         &[("host", "a"), ("Content_Length", "3")],
+        &[("host", "a"), ("transfer-encoding", "gzip, chunked")],
+        &[("host", "a"), ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
+        &[("host", "a"), ("transfer-encoding", "identity")],
+        &[("host", "a"), ("transfer-encoding", "")],
     ] {
         assert!(matches!(look(fields), Err(Refusal::Ambiguous(_))), "{fields:?}");
     }
     assert!(look(&[("host", "a"), ("my_field", "1")]).is_ok());
     assert!(look(&[("host", "[::1]:80")]).is_ok());
+    assert!(look(&[("host", "a"), ("transfer-encoding", " Chunked\t")]).is_ok());
     assert!(inspect(&Method::POST, Version::HTTP_10, false, &HeaderMap::new()).is_ok());
 }
 

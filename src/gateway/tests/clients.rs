@@ -72,6 +72,24 @@ fn a_client_that_leaves_before_its_body() {
 }
 
 #[test]
+fn a_client_that_ends_its_side_with_its_request_is_counted() {
+    let address = serve(Model::new(), |taken, _| {
+        taken.head();
+        taken.until_closed();
+    });
+    let rig = Setup::new(address).start();
+    for _ in 0..10 {
+        let mut client = rig.client();
+        client.post("/", "{}");
+        client.stream.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
+        assert!(client.is_closed());
+        assert_eq!(rig.exchange().outcome, Outcome::ClientAborted);
+    }
+    assert_eq!(rig.ledger.calls().seen, 10);
+    rig.finish();
+}
+
+#[test]
 fn heads_that_two_readers_could_read_differently_are_refused_and_are_no_calls() {
     let model = Model::new();
     model.listener.set_nonblocking(true).unwrap();
@@ -84,11 +102,18 @@ fn heads_that_two_readers_could_read_differently_are_refused_and_are_no_calls() 
         "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0x1\r\n\r\n1",
         "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: xchunked\r\n\r\n1",
         "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked, gzip\r\n\r\n1",
+        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n\r\n1",
+        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n1",
+        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n1",
         "POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1",
         "POST / HTTP/1.1\r\nhost : a\r\ncontent-length: 1\r\n\r\n1",
         "POST / HTTP/1.1\r\nhost: a\r\n x: b\r\ncontent-length: 1\r\n\r\n1",
         "POST / HTTP/1.1\r\nhost: a\r\nx_forwarded_for: b\r\ncontent-length: 1\r\n\r\n1",
         "POST /a/../b HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1",
+        "POST /a%2f..%2fb HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1",
+        "POST /a\\..\\b HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1",
+        "POST /a/..;x/b HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1",
+        "POST /a%00 HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1",
     ] {
         let mut client = rig.client();
         client.send(head);

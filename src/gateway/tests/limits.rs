@@ -84,6 +84,7 @@ fn more_than_the_route_takes_at_once_is_answered_503() {
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
     let exchange = rig.exchange();
     assert_eq!((exchange.outcome, exchange.origin), (Outcome::Refused, Origin::Gateway));
+    assert_eq!(exchange.request.bytes(), "{}");
     taken.head();
     taken.read(2);
     taken.answer("1");
@@ -130,6 +131,34 @@ fn a_head_that_does_not_end_is_not_waited_for() {
 }
 
 #[test]
+fn a_head_that_begins_behind_a_request_is_not_waited_for_either() {
+    let address = serve(Model::new(), |taken, _| {
+        while !taken.head().0.is_empty() {
+            taken.read(2);
+            taken.answer("1");
+        }
+    });
+    let mut setup = Setup::new(address);
+    setup.listen.header_timeout = Duration::from_millis(200);
+    let rig = setup.start();
+    let request = "POST / HTTP/1.1\r\nhost: w\r\ncontent-length: 2\r\n\r\n{}";
+    let mut slow = rig.client();
+    slow.send(format!("{request}{request}GET / HTTP/1.1\r\nho"));
+    let mut idle = rig.client();
+    idle.send(request);
+    assert_eq!(idle.answer().unwrap().status, 200);
+    assert_eq!((slow.answer().unwrap().status, slow.answer().unwrap().status), (200, 200));
+    assert!(slow.is_closed());
+    // Between two requests a connection may wait for longer.
+    std::thread::sleep(Duration::from_millis(500));
+    idle.send(request);
+    assert_eq!(idle.answer().unwrap().status, 200);
+    rig.until("one counted", |rig| rig.meters.render().contains("header_timeout\"} 1"));
+    drop([(); 4].map(|()| rig.exchange()));
+    rig.finish();
+}
+
+#[test]
 fn without_memory_the_call_is_recorded_without_bodies() {
     let address = serve(Model::new(), |taken, _| {
         taken.head();
@@ -171,5 +200,57 @@ fn connections_beyond_the_cap_wait_their_turn() {
     drop(first);
     assert_eq!(second.answer().unwrap().status, 200);
     drop((rig.exchange(), rig.exchange()));
+    rig.finish();
+}
+
+/// More than the kernel buffers of both sockets together.
+const LONG: usize = 64 << 20;
+
+fn long_answer() -> SocketAddr {
+    serve(Model::new(), |taken, _| {
+        taken.head();
+        taken.read(2);
+        taken.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {LONG}\r\n\r\n"));
+        let piece = vec![b'a'; 64 * 1024];
+        for _ in 0..LONG / piece.len() {
+            if taken.stream.get_mut().write_all(&piece).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+#[test]
+fn a_client_that_does_not_read_its_answer_does_not_hold_its_place() {
+    let mut setup = Setup::new(long_answer());
+    setup.route.timeouts.idle = Duration::from_millis(300);
+    setup.route.concurrency_max = 1;
+    let rig = setup.start();
+    let mut client = rig.client();
+    client.post("/", "{}");
+    client.head().unwrap();
+    let exchange = rig.exchange();
+    assert_eq!((exchange.outcome, exchange.origin), (Outcome::ClientAborted, Origin::Model));
+    assert!(!exchange.response.ended);
+    assert_eq!(rig.gateway.in_flight(), 0);
+    // What is cut is not taken for the whole.
+    assert!(std::io::copy(&mut client.stream, &mut std::io::sink()).map_or(true, |read| read < LONG as u64));
+    rig.finish();
+}
+
+#[test]
+fn a_client_that_pauses_for_less_gets_its_whole_answer() {
+    let mut setup = Setup::new(long_answer());
+    setup.route.timeouts.idle = Duration::from_millis(1500);
+    let rig = setup.start();
+    let mut client = rig.client();
+    client.post("/", "{}");
+    client.head().unwrap();
+    // Together longer than the limit.
+    for _ in 0..4 {
+        std::thread::sleep(Duration::from_millis(500));
+        client.stream.read_exact(&mut vec![0; LONG / 4]).unwrap();
+    }
+    assert_eq!(rig.exchange().outcome, Outcome::Complete);
     rig.finish();
 }

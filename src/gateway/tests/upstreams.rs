@@ -16,6 +16,7 @@ fn a_model_that_refuses_connections() {
     assert_eq!(answer.header("x-weir-id"), Some(exchange.id.to_string().as_str()));
     assert_eq!((exchange.outcome, exchange.origin), (Outcome::UpstreamConnect, Origin::Gateway));
     assert_eq!((exchange.attempts, exchange.status.unwrap().as_u16()), (2, 502));
+    assert_eq!((exchange.request.bytes().as_ref(), exchange.request.ended), (&b"{}"[..], true));
     assert_eq!(exchange.upstream.as_deref(), Some(address.to_string().as_str()));
     rig.finish();
 }
@@ -118,8 +119,135 @@ fn a_model_that_closes_before_its_answer_or_says_what_is_no_http() {
         assert_eq!((answer.status, answer.header("x-weir-error")), (502, Some("upstream_aborted")), "{said:?}");
         let exchange = rig.exchange();
         assert_eq!((exchange.outcome, exchange.attempts), (Outcome::UpstreamAborted, 1), "{said:?}");
+        let closed = "upstream_aborted: the model server closed the connection before it answered";
+        assert_eq!(exchange.error.as_deref() == Some(closed), !said.contains("\r\n"), "{:?}", exchange.error);
         rig.finish();
     }
+}
+
+#[test]
+fn a_connection_is_not_used_again_after_an_error_of_the_server() {
+    let model = Model::new();
+    let rig = Setup::new(model.address).start();
+    let mut client = rig.client();
+    client.post("/", "{}");
+    let mut failing = model.accept();
+    failing.head();
+    failing.read(2);
+    failing.send("HTTP/1.1 500 Internal Server Error\r\ncontent-length: 4\r\n\r\nfail");
+    let answer = client.answer().unwrap();
+    assert_eq!((answer.status, answer.body.as_slice()), (500, &b"fail"[..]));
+    assert_eq!(rig.exchange().outcome, Outcome::Complete);
+    // Still open on the server's side; the next request does not meet its end.
+    client.post("/", "{}");
+    let mut fresh = model.accept();
+    fresh.head();
+    fresh.read(2);
+    drop(failing);
+    fresh.answer("1");
+    assert_eq!(client.answer().unwrap().status, 200);
+    assert_eq!(rig.exchange().attempts, 1);
+    rig.finish();
+}
+
+#[test]
+fn an_answer_in_another_transfer_coding_is_not_passed_on_without_its_name() {
+    for fields in [
+        "transfer-encoding: gzip, chunked",
+        "transfer-encoding: gzip\r\ntransfer-encoding: chunked",
+        "transfer-encoding: gzip",
+    ] {
+        let model = Model::new();
+        let rig = Setup::new(model.address).start();
+        let mut client = rig.client();
+        client.post("/", "{}");
+        let mut taken = model.accept();
+        taken.head();
+        taken.read(2);
+        taken.send(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n3\r\nabc\r\n0\r\n\r\n"));
+        let answer = client.answer().unwrap();
+        assert_eq!((answer.status, answer.header("x-weir-error")), (502, Some("upstream_aborted")), "{fields}");
+        taken.until_closed();
+        assert_eq!(rig.exchange().outcome, Outcome::UpstreamAborted);
+        rig.finish();
+    }
+}
+
+#[test]
+fn a_long_head_passes_and_one_that_is_too_long_is_named() {
+    for (count, length, passes) in [(400, 1, true), (600, 1, false), (30, 10_000, false)] {
+        let model = Model::new();
+        let rig = Setup::new(model.address).start();
+        let mut client = rig.client();
+        client.post("/", "{}");
+        let mut taken = model.accept();
+        taken.head();
+        taken.read(2);
+        let value = "a".repeat(length);
+        let fields: String = (0..count).map(|number| format!("x-{number}: {value}\r\n")).collect();
+        taken.send(format!("HTTP/1.1 200 OK\r\n{fields}content-length: 1\r\n\r\n2"));
+        let answer = client.answer().unwrap();
+        let exchange = rig.exchange();
+        if passes {
+            assert_eq!((answer.status, answer.header("x-399")), (200, Some("a")));
+        } else {
+            assert_eq!((answer.status, exchange.outcome), (502, Outcome::UpstreamAborted));
+            assert!(exchange.error.as_deref().unwrap().ends_with("its head is too large"), "{:?}", exchange.error);
+        }
+        rig.finish();
+    }
+}
+
+#[test]
+fn inputs_are_recorded_without_a_model_that_took_them() {
+    let refusing = Model::new().address;
+    // Accepts and closes at once, before it has read anything.
+    let closing = serve(Model::new(), |_, _| {});
+    for upstream in [refusing, closing] {
+        let rig = Setup::new(upstream).start();
+        for request in [
+            "content-length: 7\r\n\r\n{\"a\":1}",
+            "transfer-encoding: chunked\r\n\r\n3\r\n{\"a\r\n4\r\n\":1}\r\n0\r\n\r\n",
+        ] {
+            let mut client = rig.client();
+            client.send(format!("POST / HTTP/1.1\r\nhost: w\r\n{request}"));
+            assert_eq!(client.answer().unwrap().status, 502);
+            let exchange = rig.exchange();
+            assert_eq!((exchange.request.bytes().as_ref(), exchange.request.ended), (&b"{\"a\":1}"[..], true));
+        }
+        rig.finish();
+    }
+}
+
+#[test]
+fn an_answer_does_not_wait_for_inputs_and_their_wait_ends() {
+    let mut setup = Setup::new(Model::new().address);
+    setup.route.concurrency_max = 1;
+    let rig = setup.start();
+    let mut client = rig.client();
+    client.send("POST / HTTP/1.1\r\nhost: w\r\ncontent-length: 7\r\n\r\n{");
+    assert_eq!(client.answer().unwrap().status, 502);
+    assert_eq!(rig.gateway.in_flight(), 0);
+    let exchange = rig.exchange();
+    assert_eq!((exchange.request.bytes().as_ref(), exchange.request.ended), (&b"{"[..], false));
+    rig.finish();
+}
+
+#[test]
+fn a_route_that_leads_back_to_the_gateway_ends_at_the_first_turn() {
+    let address = Model::new().address;
+    let mut setup = Setup::new(address);
+    setup.listen.address = address;
+    let rig = setup.start();
+    let mut client = rig.client();
+    client.post("/", "{}");
+    let answer = client.answer().unwrap();
+    assert_eq!(answer.status, 508);
+    assert!(String::from_utf8(answer.body).unwrap().contains("\"loop\""));
+    assert_eq!(rig.exchange().status.unwrap(), 508);
+    assert_eq!(rig.ledger.calls().seen, 1);
+    drop(client);
+    rig.finish();
 }
 
 #[test]
