@@ -154,6 +154,13 @@ impl Stages {
         }
     }
 
+    /// Age of the oldest row that has not left the log.
+    fn oldest_in_log_seconds(&self) -> f64 {
+        let now_ms = jiff::Timestamp::now().as_millisecond();
+        let oldest = self.logs.lanes().iter().filter_map(|lane| lane.oldest_undelivered_ms()).min();
+        oldest.map_or(0.0, |oldest_ms| (now_ms - oldest_ms).max(0) as f64 / 1e3)
+    }
+
     fn trouble(&self, lanes: &[Lane], partitions: &[Partition]) -> Vec<String> {
         let mut trouble = Vec::new();
         if let Some(problem) = lock(&self.publisher).as_ref().and_then(|publisher| publisher.status().problem) {
@@ -210,7 +217,7 @@ impl Answers for Stages {
             Some(publisher) => publisher.status().lanes.iter().map(Lane::of).collect(),
             None => Vec::new(),
         };
-        let oldest = partitions.iter().map(|p| p.age_seconds).fold(0.0, f64::max);
+        let oldest = partitions.iter().map(|p| p.age_seconds).fold(self.oldest_in_log_seconds(), f64::max);
         Status {
             version: env!("CARGO_PKG_VERSION").to_string(),
             pid: std::process::id(),
