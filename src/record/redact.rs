@@ -6,7 +6,8 @@
 //! could find them, is not parsed to begin with: [`withhold`].
 //!
 //! A rule's path starts at a row. A batch that could not be split is one row whose lists hold the rows, so a path is also
-//! followed from each element of a list at the top (and of columns at the top): rather one value too many is dropped.
+//! followed from each element of a list at the top (and of columns at the top), and from everywhere in a row where it leads
+//! to nothing at its place: rather one value too many is dropped.
 
 mod hidden;
 
@@ -124,29 +125,50 @@ fn apply(rules: &[RedactRule], side: Side, fields: &mut Object<'_>) {
     }
 }
 
+/// Drops a path in a row. If it leads to nothing there, the row may stand within something else (`{"customer": {..}}`): then
+/// the path is followed from everywhere in it.
 fn drop_in_row(keys: &[String], names: Names, fields: &mut Object<'_>) {
-    drop_at(keys, fields);
+    let mut dropped = drop_at(keys, fields);
     // `x` is a list too long for columns; of a shorter one its columns are meant.
     if let [name] = keys
         && name == names.list()
     {
-        fields.retain(|(key, _)| !names.is_position(key));
+        dropped |= retain(fields, |key| !names.is_position(key));
     }
-    for (key, value) in fields {
+    for (key, value) in &mut *fields {
         if key == names.list() {
-            drop_in_item(keys, names, value);
+            dropped |= drop_in_item(keys, names, value);
         }
-        match value {
-            Value::List(items) => items.iter_mut().for_each(|item| drop_in_item(keys, names, item)),
+        dropped |= match value {
+            Value::List(items) => any(items, |item| drop_in_item(keys, names, item)),
             // Columns, or what stands in their place in a call that does not fit.
             Value::Object(columns) if generic::holds_batches(key) => drop_at(keys, columns),
-            _ => {}
-        }
+            _ => false,
+        };
+    }
+    if !dropped {
+        fields.iter_mut().for_each(|(_, value)| drop_anywhere(keys, names, value));
     }
 }
 
-/// Drops every occurrence of a path in an object.
-fn drop_at(keys: &[String], fields: &mut Object<'_>) {
+/// Drops a path from every object and list in a value.
+fn drop_anywhere(keys: &[String], names: Names, value: &mut Value<'_>) {
+    match value {
+        Value::Object(fields) => {
+            drop_at(keys, fields);
+            fields.iter_mut().for_each(|(_, value)| drop_anywhere(keys, names, value));
+        }
+        Value::List(items) => {
+            items.iter_mut().for_each(|item| drop_anywhere(keys, names, item));
+            drop_in_item(keys, names, value);
+        }
+        _ => {}
+    }
+}
+
+/// Drops every occurrence of a path in an object. True if there was one.
+fn drop_at(keys: &[String], fields: &mut Object<'_>) -> bool {
+    let mut dropped = false;
     // A key may itself contain dots: `a.b.c` also means `"a.b"."c"`.
     for taken in 1..=keys.len() {
         let (head, rest) = keys.split_at(taken);
@@ -158,50 +180,60 @@ fn drop_at(keys: &[String], fields: &mut Object<'_>) {
             joined.as_str()
         };
         if rest.is_empty() {
-            fields.retain(|(key, _)| key != name);
+            dropped |= retain(fields, |key| key != name);
         } else {
             for (_, value) in fields.iter_mut().filter(|(key, _)| key == name) {
-                drop_in(rest, value);
+                dropped |= drop_in(rest, value);
             }
         }
     }
+    dropped
 }
 
 /// Drops a path in a value, through every list on the way.
-fn drop_in(keys: &[String], value: &mut Value<'_>) {
+fn drop_in(keys: &[String], value: &mut Value<'_>) -> bool {
     match value {
         Value::Object(fields) => drop_at(keys, fields),
-        Value::List(items) => items.iter_mut().for_each(|item| drop_in(keys, item)),
-        _ => {}
+        Value::List(items) => any(items, |item| drop_in(keys, item)),
+        _ => false,
     }
 }
 
 /// Drops a path in a row that has not been given its names.
-fn drop_in_item(keys: &[String], names: Names, item: &mut Value<'_>) {
-    let [name, rest @ ..] = keys else { return };
+fn drop_in_item(keys: &[String], names: Names, item: &mut Value<'_>) -> bool {
+    let [name, rest @ ..] = keys else { return false };
     match item {
         Value::Object(fields) => drop_at(keys, fields),
-        Value::List(items) if name == names.list() => {
-            for item in items {
-                drop_positional(rest, item);
-            }
-        }
+        Value::List(items) if name == names.list() => any(items, |item| drop_positional(rest, item)),
         Value::List(items) => {
             let position = names.position(name).and_then(|position| items.get_mut(position));
-            if let Some(item) = position {
-                drop_positional(rest, item);
-            }
+            position.is_some_and(|item| drop_positional(rest, item))
         }
-        scalar if name == names.scalar() && rest.is_empty() => *scalar = Value::Null,
-        _ => {}
+        scalar if name == names.scalar() && rest.is_empty() => {
+            *scalar = Value::Null;
+            true
+        }
+        _ => false,
     }
 }
 
 /// Drops what stands at a position: others must keep theirs, so `null` takes its place.
-fn drop_positional(rest: &[String], value: &mut Value<'_>) {
+fn drop_positional(rest: &[String], value: &mut Value<'_>) -> bool {
     if rest.is_empty() {
         *value = Value::Null;
-    } else {
-        drop_in(rest, value);
+        return true;
     }
+    drop_in(rest, value)
+}
+
+/// Keeps the fields whose keys pass. True if one did not.
+fn retain(fields: &mut Object<'_>, passes: impl Fn(&str) -> bool) -> bool {
+    let before = fields.len();
+    fields.retain(|(key, _)| passes(key));
+    fields.len() < before
+}
+
+/// Whether `drop` dropped something in any of the items; all are looked at.
+fn any<'a>(items: &mut [Value<'a>], mut drop: impl FnMut(&mut Value<'a>) -> bool) -> bool {
+    items.iter_mut().fold(false, |dropped, item| drop(item) | dropped)
 }

@@ -8,7 +8,7 @@
 //! - a shape of those protocols: a tensor, a list of column names, a pair of name and value
 //! - a text that is the name of a rule of this side, unless the object it stands in has a field of that name: there the
 //!   rule finds its field, and the text is one of a category
-//! - a text that is JSON itself, or that has a rule's name before a separator (CSV, a form, XML)
+//! - a text that is JSON itself (base64 of it too), or that has a rule's name before a separator (CSV, a form, XML)
 //! - a request whose values stand at positions, if rules only know names and none of them is a key of the body; of an
 //!   answer, if one of those values is a text
 //!
@@ -135,6 +135,12 @@ impl<'r> RuleNames<'r> {
         self.by_name.iter().copied().chain(self.dotted.iter().map(String::as_str))
     }
 
+    /// Whether a text is a rule's name as pipelines decorate it: `num__email`, `email:0`, `customer.email`, `in/email`.
+    fn decorated_in(&self, text: &str) -> bool {
+        !text.contains(char::is_whitespace)
+            && text.replace("__", ":").split([':', '.', '/']).any(|part| self.named_by(part).is_some())
+    }
+
     /// The rule's name that a text is.
     fn named_by(&self, text: &str) -> Option<&str> {
         let text = text.trim();
@@ -147,7 +153,9 @@ fn look(value: &Value<'_>, names: &RuleNames<'_>, keys_found: &mut bool) -> Opti
     match value {
         Value::Text(text) => text_hides(text, names),
         Value::List(items) => items.iter().find_map(|item| match item {
-            Value::Text(text) if names.named_by(text).is_some() => Some("a redacted field's name in a list"),
+            Value::Text(text) if names.named_by(text).is_some() || names.decorated_in(text) => {
+                Some("a redacted field's name in a list")
+            }
             item => look(item, names, keys_found),
         }),
         Value::Object(fields) => {
@@ -218,7 +226,21 @@ fn text_hides(text: &str, names: &RuleNames<'_>) -> Option<&'static str> {
     if trimmed.starts_with(['{', '[']) && is_json_with_names(trimmed) {
         return Some("JSON within a text");
     }
+    if is_coded(trimmed) {
+        return Some("JSON or gzip as base64 within a text");
+    }
     names.iter().any(|name| names_a_field(text, name)).then_some("a redacted field's name within a text")
+}
+
+/// Whether a text is base64 (or a JSON web token) of what begins like JSON's objects, or like gzip.
+fn is_coded(text: &str) -> bool {
+    // `{"`, `{ "`, `{` and a line's end, `[{"`, gzip.
+    const BEGINNINGS: [&str; 5] = ["eyJ", "eyAi", "ewo", "W3si", "H4sI"];
+    const BYTES_MIN: usize = 16;
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_=.\r\n".contains(&byte);
+    text.len() >= BYTES_MIN
+        && BEGINNINGS.iter().any(|beginning| text.starts_with(beginning))
+        && text.trim_end().bytes().all(is_base64)
 }
 
 fn is_json_with_names(text: &str) -> bool {

@@ -1,5 +1,8 @@
 //! On a route with rules: bodies whose names are values are not stored, in any form; others lose nothing by that.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::redaction::{CANARY, clean, rule};
 use super::*;
 use crate::config::Side;
@@ -65,6 +68,9 @@ fn forms() -> Vec<String> {
         format!(r#"{{"xml":"<email>{c}</email>"}}"#),
         format!(r#"{{"body":"{{\"mail\":\"{c}\"}}"}}"#),
         format!(r#"{{"repr":"{{'email': '{c}'}}"}}"#),
+        format!(r#"{{"body":"{}","a":"{c}"}}"#, STANDARD.encode(format!(r#"{{"mail":"{c}"}}"#))),
+        format!(r#"{{"spalten":["num__age","num__email"],"werte":[["{c}"]]}}"#),
+        format!(r#"{{"tensors":["email:0"],"of":"{c}"}}"#),
         // Positions.
         format!(r#"[[1,"{c}"],[2,"{c}"]]"#),
         format!(r#"{{"data":[[1,"{c}"]]}}"#),

@@ -63,6 +63,14 @@ fn parsed_values_are_dropped_wherever_they_stand() {
         (format!(r#"{{"data":[{{"email":"{c}"}}],"rows":[{{"email":"{c}"}}]}}"#), "1".to_owned()),
         (format!(r#"{{"instances":[{{"email":"{c}"}},7]}}"#), "1".to_owned()),
         (format!(r#"[[0,"{c}"{}]]"#, ",0".repeat(400)), "[1]".to_owned()),
+        // Within something else.
+        (format!(r#"{{"payload":{{"a":1,"email":"{c}"}}}}"#), "1".to_owned()),
+        (format!(r#"{{"a":{{"b":[[{{"c":{{"email":"{c}"}}}}]]}}}}"#), "1".to_owned()),
+        (format!(r#"{{"customer":{{"address":[{{"street":"{c}"}}]}}}}"#), "1".to_owned()),
+        (format!(r#"[{{"email":"x"}},{{"row":{{"email":"{c}"}}}}]"#), "[1,2]".to_owned()),
+        (format!(r#"{{"data":[1,"{c}"]}}"#), "1".to_owned()),
+        (format!(r#"{{"a":{{"rows":[[1,"{c}"]]}}}}"#), "1".to_owned()),
+        ("{}".to_owned(), format!(r#"{{"result":{{"p":1,"meta":{{"echo":"{c}"}}}}}}"#)),
         ("{}".to_owned(), format!(r#"{{"p":1,"echo":"{c}"}}"#)),
         ("{}".to_owned(), format!(r#"[{{"echo":"{c}"}},{{"echo":{{"x":"{c}"}}}}]"#)),
         ("[[1],[2]]".to_owned(), format!(r#"[["a","{c}"],["b","{c}"]]"#)),
@@ -94,6 +102,11 @@ fn other_values_stay() {
     let row = clean(&redacting(call(request, r#"{"p":1}"#))).remove(0);
     assert_eq!(row["inputs"], serde_json::json!({"a": 1, "address": {"city": "c"}}));
     assert_eq!(row["outputs"], serde_json::json!({"p": 1}));
+
+    // Where a rule finds its field, others of that name further down are others.
+    let request = format!(r#"{{"email":"{CANARY}","company":{{"email":"info@example.com"}}}}"#);
+    let row = clean(&redacting(call(request, "{}"))).remove(0);
+    assert_eq!(row["inputs"], serde_json::json!({"company": {"email": "info@example.com"}}));
 }
 
 #[test]
