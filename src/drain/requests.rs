@@ -111,6 +111,10 @@ impl Runner {
         let (by, targets) = self.stop.as_ref()?;
         let over = targets.iter().all(|(id, target)| {
             let Some(partition) = self.partitions.get(id) else { return true };
+            if partition.refused().is_some() {
+                // It waits for somebody, with its file or without.
+                return true;
+            }
             let sending = partition.sending.is_some();
             // Not opened, refused, or lost to another drain: there is nothing at hand.
             !sending && (target.is_none() || partition.collecting().is_none() || self.reached(id, *target))

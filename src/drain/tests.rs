@@ -777,7 +777,13 @@ fn a_record_that_panics_stops_its_partition_only_and_says_so() {
 fn a_store_that_panics_is_a_failure_of_its_partition() {
     let world = World::new(1);
     let folder = Folder::open(&world.dir.path().join("parquet")).unwrap();
-    let world = World { store: Arc::new(Panics(folder, AtomicU32::new(6))), ..world };
+    // More often than there are threads to ask it.
+    let left = AtomicU32::new(6);
+    let panics = move |call: &str, _: &str| {
+        let taken = || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        assert!(call != "create" || taken().is_err(), "the store's fault");
+    };
+    let world = World { store: Arc::new(Hooked(folder, Box::new(panics))), ..world };
     let drain = world.start();
     world.topic.send(0, 3);
     let status = until(&drain, "failed", |status| status.last_error.is_some());
@@ -787,14 +793,15 @@ fn a_store_that_panics_is_a_failure_of_its_partition() {
     world.whole();
 }
 
-/// Panics in the first calls, more of them than there are threads to ask it.
-struct Panics(Folder, AtomicU32);
+/// Sees a call and its key or prefix.
+type Hook = dyn Fn(&str, &str) + Send + Sync;
 
-impl Store for Panics {
+/// A folder whose hook sees each call before it is made.
+struct Hooked(Folder, Box<Hook>);
+
+impl Store for Hooked {
     fn create(&self, key: &str, content: Content<'_>) -> Result<Created, StoreError> {
-        if self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
-            panic!("the store's fault");
-        }
+        (self.1)("create", key);
         self.0.create(key, content)
     }
 
@@ -807,6 +814,7 @@ impl Store for Panics {
     }
 
     fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, StoreError> {
+        (self.1)("list", prefix);
         self.0.list(prefix, after)
     }
 

@@ -39,10 +39,14 @@ impl World {
 
 impl Process {
     fn append(&self, rows: u32) {
+        self.append_to("churn", rows);
+    }
+
+    fn append_to(&self, topic: &str, rows: u32) {
         for n in 0..rows {
             let rows = vec![Encoded { key: None, value: row(7, u64::from(n)) }];
             let (ticket, content_type) = (self.ledger.see(), ContentType::Json);
-            self.logs.append(Recorded { ticket, topic: "churn".into(), content_type, rows });
+            self.logs.append(Recorded { ticket, topic: topic.into(), content_type, rows });
         }
         self.logs.flush();
     }
@@ -191,4 +195,41 @@ fn the_clock_of_a_log_is_a_machines_and_may_be_wrong() {
     let Some(Event::Assigned { partition, .. }) = lanes.poll(Duration::ZERO).unwrap().pop() else { panic!("no lane") };
     let message = lanes.read(&partition, 0, 1).unwrap().next().unwrap().unwrap();
     assert!(message.create_time);
+}
+
+#[test]
+fn a_store_that_hangs_over_one_tables_schema_holds_up_no_other_table() {
+    let world = World::new(0);
+    let folder = Folder::open(&world.dir.path().join("parquet")).unwrap();
+    let hangs = Arc::new(AtomicBool::new(true));
+    let hanging = hangs.clone();
+    let hook = move |_: &str, key: &str| {
+        while key.starts_with("slow/_weir/schema") && hanging.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    };
+    let world = World { store: Arc::new(Hooked(folder, Box::new(hook))), ..world };
+    let process = world.process("data", 1);
+    process.append_to("slow", 3);
+    process.append_to("churn", 3);
+    until(process.drain(), "the other table", |status| status.totals.stored == 3);
+    assert_eq!(rows_stored(&world), 3);
+    hangs.store(false, Ordering::Relaxed);
+    process.drain().drain_now(PATIENCE).unwrap();
+    assert_eq!(process.drain().status().totals.stored, 6);
+    process.stop();
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_partition_that_waits_for_somebody() {
+    let world = World::new(0);
+    let mut process = world.process("data", 1);
+    process.append(3);
+    process.drain().drain_now(PATIENCE).unwrap();
+    world.empty_the_store();
+    process.append(2);
+    let begun = Instant::now();
+    let report = process.drain.take().unwrap().stop(PATIENCE);
+    assert_eq!(report.left.len(), 1, "{report:?}");
+    assert!(!report.cut_short && begun.elapsed() < PATIENCE / 2);
 }
