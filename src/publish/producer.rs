@@ -79,8 +79,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.0.log.error(&error, reason);
-        self.0.problem.set(reason);
+        self.0.log.error(&error, reason, &self.0.problem);
     }
 
     fn stats_raw(&self, _: &[u8]) {}

@@ -165,7 +165,7 @@ impl KafkaSource {
                 ("statistics.interval.ms", "0"),
             ],
         );
-        let consumer = BaseConsumer::from_config_and_context(&config, Context::new(problem))
+        let consumer = BaseConsumer::from_config_and_context(&config, Context::new(&kafka.brokers, problem))
             .map_err(KafkaSourceError::Client)?;
         let consumer = Arc::new(consumer);
         let ask = Ask::new(Arc::clone(&consumer), config);

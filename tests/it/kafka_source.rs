@@ -318,7 +318,8 @@ fn a_broker_that_is_down_at_the_start_and_later_is_waited_for() {
     let address = broker.address().to_owned();
     let topic = name("late");
     let mut reading = Reading::start(&address, picker(&topic), Reach::Follow);
-    reading.until("a complaint", |r| r.watch.status().problem.is_some());
+    let unreachable = format!("no broker of {address} can be reached (");
+    reading.until("a complaint", |r| r.watch.status().problem.is_some_and(|p| p.message.starts_with(&unreachable)));
     assert!(!reading.source.announced(), "nobody knows what exists");
     broker.up();
     reading.until("the missing topic", |r| r.watch.status().missing == [topic.clone()]);

@@ -44,8 +44,8 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub(super) fn new(problem: Arc<ProblemSlot>) -> Context {
-        Context { log: ClientLog::new("consumer"), problem, commits_answered: AtomicU64::new(0) }
+    pub(super) fn new(brokers: &[String], problem: Arc<ProblemSlot>) -> Context {
+        Context { log: ClientLog::new("consumer", brokers), problem, commits_answered: AtomicU64::new(0) }
     }
 }
 
@@ -55,8 +55,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.log.error(&error, reason);
-        self.problem.set(reason);
+        self.log.error(&error, reason, &self.problem);
     }
 
     fn stats_raw(&self, _: &[u8]) {}

@@ -62,7 +62,7 @@ impl Discover {
             let looked = self.look();
             let every = if matches!(looked, Ok(true)) { EVERY } else { EVERY_WHILE_MISSING };
             if let Err(error) = &looked {
-                self.shared.problem.set(error.to_string());
+                self.shared.problem.set_if_none(error.to_string());
             }
             if self.shared.wait_for_stop(every, looked.is_ok()) {
                 return;
@@ -162,7 +162,7 @@ impl Discover {
                 Err(error) if self.shared.is_stopped() => return Err(error),
                 Err(error) => {
                     tracing::debug!(topic = %id.topic, partition = id.partition, %error, "a partition has no bounds yet");
-                    self.shared.problem.set(format!("{}/{}: {error}", id.topic, id.partition));
+                    self.shared.problem.set_if_none(format!("{}/{}: {error}", id.topic, id.partition));
                     all = false;
                 }
             }
