@@ -135,7 +135,8 @@ impl ClientLog {
             reason.clone_into(&mut last);
         }
         let unreachable = format!("no broker of {} can be reached", self.brokers);
-        if !all_down && !(one_down && present.is_some_and(|p| p.starts_with(&unreachable))) {
+        let still_down = one_down && present.is_some_and(|p| p.starts_with(&unreachable));
+        if !(all_down || still_down) {
             return reason.to_owned();
         }
         if last.is_empty() { unreachable } else { format!("{unreachable} ({last})") }
