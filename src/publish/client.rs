@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 /// Lines of one kind (librdkafka's facility) are logged at most this often; an unreachable broker says the same several times a second.
 const LOG_EVERY: Duration = Duration::from_secs(10);
@@ -33,6 +33,11 @@ impl ProblemSlot {
         let mut slot = lock(&self.0);
         let since = slot.as_ref().map_or_else(SystemTime::now, |p| p.since);
         *slot = Some(Problem { message: message.into(), since });
+    }
+
+    /// For what only follows from a problem that may be known more exactly already.
+    pub(crate) fn set_if_none(&self, message: impl Into<String>) {
+        lock(&self.0).get_or_insert_with(|| Problem { message: message.into(), since: SystemTime::now() });
     }
 
     pub(crate) fn clear(&self) {
@@ -79,6 +84,9 @@ pub(crate) fn client_config(
 #[derive(Debug)]
 pub(crate) struct ClientLog {
     role: &'static str,
+    brokers: String,
+    /// The last error of a single broker: why it cannot be reached.
+    broker_error: Mutex<String>,
     kinds: Mutex<HashMap<String, Kind>>,
 }
 
@@ -89,8 +97,8 @@ struct Kind {
 }
 
 impl ClientLog {
-    pub(crate) fn new(role: &'static str) -> Self {
-        ClientLog { role, kinds: Mutex::default() }
+    pub(crate) fn new(role: &'static str, brokers: &[String]) -> Self {
+        ClientLog { role, brokers: brokers.join(","), broker_error: Mutex::default(), kinds: Mutex::default() }
     }
 
     /// A line of librdkafka's own log.
@@ -108,9 +116,30 @@ impl ClientLog {
         }
     }
 
-    /// An error event of the client: brokers that cannot be reached, refused logins.
-    pub(crate) fn error(&self, error: &KafkaError, reason: &str) {
-        self.line(RDKafkaLogLevel::Error, &format!("{:?}", error.rdkafka_error_code()), reason);
+    /// An error event of the client: brokers that cannot be reached, refused logins. It is the present problem from now on.
+    pub(crate) fn error(&self, error: &KafkaError, reason: &str, problem: &ProblemSlot) {
+        let code = error.rdkafka_error_code();
+        self.line(RDKafkaLogLevel::Error, &format!("{code:?}"), reason);
+        problem.set(self.problem(code, reason, problem.get().map(|p| p.message)));
+    }
+
+    /// What an operator is told of an error. librdkafka says once that all brokers are down, in a form that reads as if it were well, and goes on
+    /// with the errors of each.
+    fn problem(&self, code: Option<RDKafkaErrorCode>, reason: &str, present: Option<String>) -> String {
+        let all_down = code == Some(RDKafkaErrorCode::AllBrokersDown);
+        let one_down = matches!(code, Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve));
+        // How long it took and how often it was so changes with each line.
+        let reason = reason.split(" (after ").next().unwrap_or(reason);
+        let mut last = lock(&self.broker_error);
+        if !all_down {
+            reason.clone_into(&mut last);
+        }
+        let unreachable = format!("no broker of {} can be reached", self.brokers);
+        let still_down = one_down && present.is_some_and(|p| p.starts_with(&unreachable));
+        if !(all_down || still_down) {
+            return reason.to_owned();
+        }
+        if last.is_empty() { unreachable } else { format!("{unreachable} ({last})") }
     }
 
     /// `Some(lines suppressed since the last one)` if a line of this kind is due.
@@ -150,13 +179,34 @@ mod tests {
 
     #[test]
     fn one_kind_of_line_is_logged_once_in_ten_seconds_with_the_count_of_the_others() {
-        let log = ClientLog::new("test");
+        let log = ClientLog::new("test", &[]);
         let start = Instant::now();
         assert_eq!(log.admit("FAIL", start), Some(0));
         assert_eq!(log.admit("FAIL", start + Duration::from_secs(1)), None);
         assert_eq!(log.admit("FAIL", start + Duration::from_secs(9)), None);
         assert_eq!(log.admit("ERROR", start + Duration::from_secs(9)), Some(0));
         assert_eq!(log.admit("FAIL", start + Duration::from_secs(10)), Some(2));
+    }
+
+    #[test]
+    fn brokers_that_are_all_down_are_named_with_the_last_error() {
+        let log = ClientLog::new("test", &["a:1".into(), "b:2".into()]);
+        let slot = ProblemSlot::default();
+        let said = |code, reason: &str| {
+            log.error(&KafkaError::Global(code), reason, &slot);
+            slot.get().unwrap().message
+        };
+        let refused = "b:2/bootstrap: Connect to ipv4#10.0.0.2:2 failed: Connection refused";
+        let first = said(RDKafkaErrorCode::BrokerTransportFailure, &format!("{refused} (after 3ms in state CONNECT)"));
+        assert_eq!(first, refused, "one of them is no outage");
+        let all = said(RDKafkaErrorCode::AllBrokersDown, "0/1 brokers are down");
+        assert_eq!(all, format!("no broker of a:1,b:2 can be reached ({refused})"));
+        let later = said(RDKafkaErrorCode::Resolve, "a:1/bootstrap: Failed to resolve 'a:1'");
+        assert_eq!(later, "no broker of a:1,b:2 can be reached (a:1/bootstrap: Failed to resolve 'a:1')");
+        let login = said(RDKafkaErrorCode::Authentication, "a:1/bootstrap: SASL authentication failed");
+        assert_eq!(login, "a:1/bootstrap: SASL authentication failed", "brokers that answer can be reached");
+        slot.set_if_none("an effect");
+        assert_eq!(slot.get().unwrap().message, login);
     }
 
     #[test]

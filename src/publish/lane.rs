@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use super::caution::Caution;
 use super::client::{Problem, ProblemSlot, lock};
 use super::message::{self, SourceText};
 use super::producer::{NotSent, Producer, opaque};
@@ -38,6 +39,8 @@ pub(super) struct LaneFeed {
     /// The cursor as the log knows it.
     advanced: u64,
     backoff: Backoff,
+    /// Set by a refusal, until what was refused is acknowledged.
+    caution: Option<Caution>,
     problem: ProblemSlot,
 }
 
@@ -54,6 +57,7 @@ impl LaneFeed {
             source: SourceText::default(),
             advanced: cursor,
             backoff: Backoff::default(),
+            caution: None,
             problem: ProblemSlot::default(),
         }
     }
@@ -98,7 +102,7 @@ impl LaneFeed {
             return Fed::Nothing;
         }
         let mut sent = Fed::Nothing;
-        for _ in 0..TURN {
+        for _ in 0..self.messages_at_once() {
             if lock(&self.window).unsettled_bytes() >= share {
                 break;
             }
@@ -131,6 +135,21 @@ impl LaneFeed {
         sent
     }
 
+    /// Messages that may be sent in this turn.
+    fn messages_at_once(&mut self) -> usize {
+        let Some(caution) = &mut self.caution else { return TURN };
+        let window = lock(&self.window);
+        if !window.is_empty() {
+            return 0;
+        }
+        let at_once = caution.at_once(window.cursor());
+        drop(window);
+        at_once.unwrap_or_else(|| {
+            self.caution = None;
+            TURN
+        })
+    }
+
     /// When a message was refused and nothing is under way any more, everything from the cursor on is sent again.
     fn rewind_after_a_refusal(&mut self) -> Option<Fed> {
         let mut window = lock(&self.window);
@@ -138,7 +157,8 @@ impl LaneFeed {
         if window.unsettled() > 0 {
             return Some(Fed::Nothing);
         }
-        window.rewind();
+        let refused_until = window.rewind();
+        self.caution = Some(Caution::after(window.cursor(), refused_until));
         drop(window);
         self.reader = None;
         self.held = None;

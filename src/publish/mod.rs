@@ -8,6 +8,7 @@
 
 pub mod message;
 
+mod caution;
 mod client;
 mod lane;
 mod pins;

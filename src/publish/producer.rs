@@ -28,15 +28,28 @@ const SLOT_MASK: u64 = (1 << SLOT_BITS) - 1;
 #[derive(Debug)]
 pub(crate) struct Reports {
     windows: RwLock<Vec<Arc<Mutex<Window>>>>,
-    settled: Mutex<u64>,
+    settled: Mutex<Settled>,
     changed: Condvar,
     log: Arc<ClientLog>,
     problem: Arc<ProblemSlot>,
 }
 
+#[derive(Debug, Default)]
+struct Settled {
+    messages: u64,
+    /// Somebody waits: waking costs a system call, which is not to be paid for each message.
+    awaited: bool,
+}
+
 impl Reports {
     pub(crate) fn new(log: Arc<ClientLog>, problem: Arc<ProblemSlot>) -> Arc<Self> {
-        Arc::new(Reports { windows: RwLock::default(), settled: Mutex::new(0), changed: Condvar::new(), log, problem })
+        Arc::new(Reports {
+            windows: RwLock::default(),
+            settled: Mutex::default(),
+            changed: Condvar::new(),
+            log,
+            problem,
+        })
     }
 
     /// Adds the window of the next lane.
@@ -46,10 +59,14 @@ impl Reports {
 
     /// Waits until more than `seen` messages were settled, or `timeout`; returns how many are.
     pub(crate) fn wait(&self, seen: u64, timeout: Duration) -> u64 {
-        let settled = lock(&self.settled);
-        let (settled, _) =
-            self.changed.wait_timeout_while(settled, timeout, |n| *n <= seen).unwrap_or_else(PoisonError::into_inner);
-        *settled
+        let mut settled = lock(&self.settled);
+        settled.awaited = true;
+        let (mut settled, _) = self
+            .changed
+            .wait_timeout_while(settled, timeout, |s| s.messages <= seen)
+            .unwrap_or_else(PoisonError::into_inner);
+        settled.awaited = false;
+        settled.messages
     }
 
     fn settle(&self, opaque: usize, result: Result<(), String>) {
@@ -59,8 +76,11 @@ impl Reports {
             lock(window).settle(slot, result);
         }
         drop(windows);
-        *lock(&self.settled) += 1;
-        self.changed.notify_one();
+        let mut settled = lock(&self.settled);
+        settled.messages += 1;
+        if std::mem::take(&mut settled.awaited) {
+            self.changed.notify_one();
+        }
     }
 }
 
@@ -79,8 +99,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.0.log.error(&error, reason);
-        self.0.problem.set(reason);
+        self.0.log.error(&error, reason, &self.0.problem);
     }
 
     fn stats_raw(&self, _: &[u8]) {}

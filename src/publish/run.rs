@@ -88,7 +88,7 @@ impl Run {
         shared: Arc<Shared>,
     ) -> Result<Run, PublishError> {
         let client_config = producer::config(&kafka, producer_bytes);
-        let client_log = Arc::new(ClientLog::new("producer"));
+        let client_log = Arc::new(ClientLog::new("producer", &kafka.brokers));
         let problem = Arc::new(ProblemSlot::default());
         let reports = Reports::new(Arc::clone(&client_log), Arc::clone(&problem));
         let producer = Some(Producer::start(&client_config, Arc::clone(&reports))?);
@@ -225,6 +225,8 @@ impl Run {
                 None => topic.wait_for(&topics::create_hint(&self.kafka.brokers, name, self.kafka.lanes)),
             },
             TopicAnswer::Unknown(why) => topic.wait_for(&why),
+            // The client knows more exactly why nobody answers.
+            TopicAnswer::None(why) => topic.wait_for(&self.problem.get().map_or(why, |problem| problem.message)),
         }
     }
 

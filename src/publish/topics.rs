@@ -17,15 +17,17 @@ const CREATE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) enum TopicAnswer {
     Partitions(u32),
     Missing,
-    /// No answer, or one that may change: not reachable, not authorised, no leader yet.
+    /// An answer that may change: not authorised, no leader yet.
     Unknown(String),
+    /// No answer.
+    None(String),
 }
 
 /// Asks for a topic's partitions; waits at most a second.
 pub(crate) fn ask<C: ClientContext>(client: &Client<C>, topic: &str) -> TopicAnswer {
     let metadata = match client.fetch_metadata(Some(topic), METADATA_TIMEOUT) {
         Ok(metadata) => metadata,
-        Err(error) => return TopicAnswer::Unknown(error.to_string()),
+        Err(error) => return TopicAnswer::None(error.to_string()),
     };
     let Some(found) = metadata.topics().iter().find(|t| t.name() == topic) else {
         return TopicAnswer::Unknown(format!("the brokers' answer does not name topic `{topic}`"));

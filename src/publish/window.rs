@@ -99,12 +99,14 @@ impl Window {
     }
 
     /// Forgets what came after a failed message; everything from the cursor on is to be sent again. Only when nothing is unsettled.
+    /// Returns the first seq after the last failed message.
     pub(crate) fn rewind(&mut self) -> u64 {
         debug_assert_eq!(self.unsettled, 0);
+        let failed_until = self.sent.iter().rev().find(|s| s.state == State::Failed).map_or(self.cursor, |s| s.next);
         self.first_slot += self.sent.len() as u64;
         self.sent.clear();
         self.failure = None;
-        self.cursor
+        failed_until
     }
 }
 
@@ -136,7 +138,7 @@ mod tests {
         window.settle(slots[1], Err("too large".into()));
         window.settle(slots[2], Ok(()));
         assert_eq!((window.cursor(), window.failure()), (1, Some("too large")));
-        assert_eq!(window.rewind(), 1);
+        assert_eq!(window.rewind(), 2, "seq 1 was the last that failed");
         assert_eq!((window.failure(), window.is_empty()), (None, true));
         let again = window.push(2, 1);
         window.settle(slots[2], Ok(())); // an old report changes nothing

@@ -2,15 +2,18 @@
 //!
 //! Two threads share one consumer. *Discover* asks for topics and partitions, also for those that appear later, and announces each with its bounds.
 //! *Consume* polls, assigns a partition by hand once the drain has said where to begin, and appends what comes to the partition's spool. The
-//! drain's thread only takes events, reads spools and leaves wishes (seek, commit) for the consume thread.
+//! drain's thread takes events, reads spools and leaves wishes (seek, commit) for the consume thread; when it opens a chain it asks Kafka itself, for a
+//! short time (`ask`).
 //!
 //! Guards: a message below the expected offset is dropped and counted; one above it is a gap of the topic (transaction markers, aborted
 //! batches) and is accepted; `auto.offset.reset` is `error`, and a partition that met it is looked at again and announced anew, so that the drain decides
 //! whether data were lost. Polling never stops: a full spool pauses the partitions.
 
+mod ask;
 mod consume;
 mod decode;
 mod discover;
+mod limits;
 mod shared;
 mod topics;
 
@@ -24,10 +27,11 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 
 use super::spool::SpoolPool;
-use super::{Event, Messages, PartitionId, Source, SourceError};
+use super::{Bounds, Event, Message, Messages, PartitionId, Source, SourceError};
 use crate::config;
 use crate::publish::{Problem, ProblemSlot, client_config};
 
+use ask::Ask;
 use consume::{Consume, Context};
 use discover::Discover;
 use shared::Shared;
@@ -85,6 +89,7 @@ impl std::fmt::Display for CatchUpError {
 /// Reads Kafka for the drain. Dropping it ends its threads and removes its spool.
 pub struct KafkaSource {
     shared: Arc<Shared>,
+    ask: Ask,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -160,10 +165,11 @@ impl KafkaSource {
                 ("statistics.interval.ms", "0"),
             ],
         );
-        let consumer =
-            BaseConsumer::from_config_and_context(&config, Context::new(problem)).map_err(KafkaSourceError::Client)?;
+        let consumer = BaseConsumer::from_config_and_context(&config, Context::new(&kafka.brokers, problem))
+            .map_err(KafkaSourceError::Client)?;
         let consumer = Arc::new(consumer);
-        let mut source = KafkaSource { shared: Arc::clone(&shared), threads: Vec::new() };
+        let ask = Ask::new(Arc::clone(&consumer), config);
+        let mut source = KafkaSource { shared: Arc::clone(&shared), ask, threads: Vec::new() };
         let discover = Discover::new(Arc::clone(&consumer), Arc::clone(&shared), topics, root.to_owned());
         source.spawn("weir-discover", move || discover.run())?;
         let consume = Consume::new(consumer, shared, root.to_owned());
@@ -216,7 +222,7 @@ impl KafkaWatch {
 
     /// Whether reading waits for room in the spool: the drain should seal its largest partition.
     pub fn spool_is_full(&self) -> bool {
-        self.shared.pool.is_full()
+        self.shared.is_full()
     }
 }
 
@@ -240,6 +246,24 @@ impl Source for KafkaSource {
 
     fn commit(&mut self, partition: &PartitionId, next: u64) -> Result<(), SourceError> {
         self.shared.get(partition)?.commit(next).map_err(|source| spool_error(partition, source))
+    }
+
+    fn record_before(&mut self, partition: &PartitionId, next: u64) -> Result<Option<Message>, SourceError> {
+        let partition = self.shared.get(partition)?;
+        self.ask.record_before(&partition, next)
+    }
+
+    fn announced(&self) -> bool {
+        self.shared.announced()
+    }
+
+    fn bounds(&mut self, partition: &PartitionId) -> Result<Option<Bounds>, SourceError> {
+        let partition = self.shared.get(partition)?;
+        self.ask.bounds(&partition).map(Some)
+    }
+
+    fn full(&self) -> bool {
+        self.shared.is_full()
     }
 }
 

@@ -8,9 +8,10 @@
 
 mod chunk;
 mod frame;
+mod sweep;
 
 use std::collections::VecDeque;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -20,7 +21,7 @@ use bytes::BytesMut;
 
 use super::{Message, Messages, SourceError};
 use chunk::{Chunk, ChunkFile};
-pub(super) use frame::Stored;
+pub(super) use frame::{Stored, owned};
 
 /// Bytes gathered before a write, over all spools and for one.
 const BUFFERS_BYTES: usize = 16 << 20;
@@ -45,12 +46,16 @@ pub struct SpoolPool {
     spools: AtomicUsize,
     spare: Mutex<Vec<Arc<ChunkFile>>>,
     made: AtomicU64,
+    /// Held as long as the folder is in use.
+    _lock: File,
 }
 
 impl SpoolPool {
-    /// Makes `folder` and removes what an earlier process left in it.
+    /// Makes `folder` and removes what earlier processes left in it, and the folders beside it of those that were to drain once.
     pub fn open(folder: &Path, bytes_max: u64) -> io::Result<Arc<SpoolPool>> {
         fs::create_dir_all(folder)?;
+        let lock = sweep::hold(folder)?;
+        sweep::remove_dead(folder);
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
             if path.extension().is_some_and(|e| e == "spool") {
@@ -65,6 +70,7 @@ impl SpoolPool {
             spools: AtomicUsize::new(0),
             spare: Mutex::default(),
             made: AtomicU64::new(0),
+            _lock: lock,
         }))
     }
 

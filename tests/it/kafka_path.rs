@@ -16,6 +16,8 @@ use weir::ledger::Ledger;
 use weir::log::{Logs, Options, ReaderKind};
 use weir::publish::{Publisher, PublisherStatus};
 use weir::record::{ContentType, Encoded, Recorded};
+use weir::source::kafka::{KafkaSource, Reach, TopicPicker};
+use weir::source::{Event, Source};
 
 use crate::support::kafka::{Broker, admin, block_on, brokers, client, config, create, name, topic};
 
@@ -360,4 +362,111 @@ fn a_fatal_error_makes_a_new_producer_that_sends_again() {
     gateway.until_delivered(&publisher, 600);
     drop(publisher);
     assert_nothing_is_missing(&read_topic(&brokers, topic, 1), 600);
+}
+
+#[test]
+fn one_message_that_is_refused_for_good_is_sent_again_alone() {
+    let brokers = brokers();
+    let narrow = name("alone");
+    let new = NewTopic::new(&narrow, 1, TopicReplication::Fixed(1)).set("max.message.bytes", "200000");
+    block_on(admin(&brokers).create_topics([&new], &AdminOptions::new())).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Gateway::open(folder.path());
+    let mut kafka = config(&brokers);
+    kafka.producer.insert("compression.type".into(), "none".into());
+    // Batches that pass, but for the one message.
+    kafka.producer.insert("batch.size".into(), "100000".into());
+    gateway.append(&narrow, 0..400, 500);
+    gateway.append(&narrow, 400..401, 300_000);
+    gateway.append(&narrow, 401..2_001, 500);
+    let rows: u64 = 2 * 2_001;
+    let publisher = gateway.publish(&kafka, folder.path());
+    until(&publisher, "the refusal, and the other lanes", |s| {
+        let refused = s.lanes.iter().filter(|l| l.problem.as_ref().is_some_and(|p| p.message.contains("refused")));
+        refused.count() == 1 && s.lanes.iter().filter(|l| l.cursor == l.synced).count() == LANES as usize - 1
+    });
+    // At least four more attempts.
+    std::thread::sleep(Duration::from_secs(5));
+    let consumer: BaseConsumer = client(&brokers).create().unwrap();
+    let (_, end) = consumer.fetch_watermarks(&narrow, 0, PATIENCE).unwrap();
+    assert!(end < rows as i64 + 1_000, "{end} messages of {rows} rows: what is behind it was sent again and again");
+    let wider = AlterConfig::new(ResourceSpecifier::Topic(&narrow)).set("max.message.bytes", "1000000");
+    block_on(admin(&brokers).alter_configs(&[wider], &AdminOptions::new())).unwrap();
+    gateway.until_delivered(&publisher, rows);
+    // What was under way behind the refused message came before it: each row is there, not each in its place.
+    let seen = read_topic(&brokers, &narrow, 1);
+    let rows_seen: BTreeSet<(&str, u64)> = seen.iter().map(|s| (s.source.as_str(), s.seq)).collect();
+    assert_eq!(rows_seen.len() as u64, rows);
+    assert!(seen.len() as u64 <= rows + 2_000, "{} messages of {rows} rows", seen.len());
+}
+
+#[test]
+fn a_damaged_range_of_the_log_goes_through_the_topic_to_the_drain() {
+    let brokers = brokers();
+    let topic = topic(&brokers, "damaged", 4);
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Gateway::open(folder.path());
+    gateway.append(&topic, 0..40, 100); // ten calls, twenty rows in each lane
+    gateway.logs.close();
+    drop(gateway);
+    // One byte of a row's text in the middle of the segment of lane 0.
+    let lane = folder.path().join("log").join(&topic).join("0");
+    let segment =
+        std::fs::read_dir(&lane).unwrap().map(|e| e.unwrap().path()).find(|p| p.extension() == Some("seg".as_ref()));
+    let segment = segment.unwrap();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let pads: Vec<usize> = bytes.windows(8).enumerate().filter(|(_, w)| w == b"xxxxxxxx").map(|(at, _)| at).collect();
+    bytes[pads[pads.len() / 2]] = b'y';
+    std::fs::write(&segment, bytes).unwrap();
+
+    let gateway = Gateway::open(folder.path());
+    let publisher = gateway.publish(&config(&brokers), folder.path());
+    gateway.until_delivered(&publisher, 80);
+    assert_eq!(publisher.stop(PATIENCE).backlog, 0);
+    let spool = folder.path().join("spool");
+    let drain = config::Drain {
+        topics: Vec::new(),
+        group: name("group"),
+        start_earliest: true,
+        spool_bytes_max: 64 << 20,
+        resend_window: Duration::from_secs(3600),
+    };
+    let picker = TopicPicker::fixed(vec![topic.clone()]);
+    let mut source = KafkaSource::start(&config(&brokers), &drain, picker, spool, "here", Reach::ToEnd).unwrap();
+    let watch = source.watch();
+    let deadline = Instant::now() + PATIENCE;
+    let mut partitions = Vec::new();
+    while !watch.at_end() {
+        assert!(Instant::now() < deadline, "{:?}", watch.status());
+        for event in source.poll(Duration::from_millis(50)).unwrap() {
+            if let Event::Assigned { partition, bounds } = event {
+                source.seek(&partition, bounds.start).unwrap();
+                partitions.push(partition);
+            }
+        }
+    }
+    // Row after row of each lane, with one message that stands for the two rows of the call.
+    let mut damaged = Vec::new();
+    for partition in &partitions {
+        let mut messages = source.read(partition, 0, u64::MAX).unwrap();
+        let mut next = 0;
+        while let Some(message) = messages.next().unwrap() {
+            assert_eq!(message.seq, Some(next));
+            next = message.damaged.as_ref().map_or(next + 1, |d| d.next);
+            if message.damaged.is_some() {
+                damaged.push(message);
+            }
+        }
+        assert_eq!(next, 20);
+    }
+    assert_eq!(damaged.len(), 1);
+    let message = &damaged[0];
+    let seq = message.seq.unwrap();
+    let range = message.damaged.as_ref().unwrap();
+    assert_eq!((seq % 2, range.next), (0, seq + 2), "one call");
+    assert!(range.why.contains(&format!("rows {seq}..{}", range.next)), "{}", range.why);
+    let record: serde_json::Value = serde_json::from_slice(message.value.as_ref().unwrap()).unwrap();
+    let error = record["error"].as_str().unwrap();
+    assert!(error.contains("checksum") && error.contains(&format!("rows {seq}..{}", range.next)), "{error}");
+    assert!(message.source.as_ref().unwrap().contains("-0-"), "of lane 0: {:?}", message.source);
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::AdminOptions;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use weir::config;
@@ -143,7 +145,9 @@ fn a_topic_of_any_producer_is_read_whole_and_again_from_any_offset() {
     let mut reading = Reading::start(&brokers, picker(&topic), Reach::Follow);
     reading.until_assigned(2);
     let zero = id(&topic, 0);
-    let expected = Bounds { start: 0, end: 5_000, topic_id: String::new(), hint: None };
+    let consumer: BaseConsumer = client(&brokers).create().unwrap();
+    let cluster = consumer.client().fetch_cluster_id(PATIENCE).unwrap();
+    let expected = Bounds { start: 0, end: 5_000, topic_id: format!("{cluster}/{topic}"), hint: None };
     assert_eq!(reading.assigned[&zero], expected);
     // Nothing comes before the drain has said where to begin.
     assert!(reading.source.poll(Duration::from_millis(300)).unwrap().is_empty());
@@ -290,6 +294,8 @@ fn a_full_spool_pauses_reading_and_nothing_is_lost() {
     while next.values().any(|n| *n < 400) {
         reading.until("a full spool or the end", |r| r.watch.status().paused || r.watch.at_end());
         pauses += usize::from(reading.watch.status().paused);
+        assert_eq!(reading.source.full(), reading.watch.spool_is_full());
+        assert!(reading.source.full() || !reading.watch.status().paused, "the drain is told that it has to store");
         let used = reading.watch.status().spool_bytes;
         // Over by no more than what librdkafka had fetched before the pause took hold.
         assert!(used <= max + (2 << 20), "{used} bytes are at hand");
@@ -312,7 +318,9 @@ fn a_broker_that_is_down_at_the_start_and_later_is_waited_for() {
     let address = broker.address().to_owned();
     let topic = name("late");
     let mut reading = Reading::start(&address, picker(&topic), Reach::Follow);
-    reading.until("a complaint", |r| r.watch.status().problem.is_some());
+    let unreachable = format!("no broker of {address} can be reached (");
+    reading.until("a complaint", |r| r.watch.status().problem.is_some_and(|p| p.message.starts_with(&unreachable)));
+    assert!(!reading.source.announced(), "nobody knows what exists");
     broker.up();
     reading.until("the missing topic", |r| r.watch.status().missing == [topic.clone()]);
     create(&address, &topic, 1);
@@ -400,4 +408,118 @@ fn the_spool_is_gone_when_the_source_is() {
     drop(source);
     drop(watch);
     assert_eq!(files(folder.path()), 0);
+}
+
+#[test]
+fn announced_waits_for_partitions_without_a_leader() {
+    let mock = MockCluster::new(1).unwrap();
+    let topic = "leaderless";
+    mock.create_topic(topic, 3, 1).unwrap();
+    mock.partition_leader(topic, 2, None).unwrap();
+    let mut reading = Reading::start(&mock.bootstrap_servers(), picker(topic), Reach::Follow);
+    assert!(!reading.source.announced());
+    reading.until_assigned(2);
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(!reading.source.announced(), "one exists and was not told of");
+    mock.partition_leader(topic, 2, Some(1)).unwrap();
+    reading.until("the last partition", |r| {
+        assert!(!r.source.announced() || r.assigned.len() == 3, "an announcement that was not taken is still to come");
+        r.assigned.len() == 3
+    });
+    reading.until("the end of the look", |r| r.source.announced());
+}
+
+#[test]
+fn bounds_are_fresh_also_before_the_drain_has_said_where_to_begin() {
+    let brokers = brokers();
+    let topic = topic(&brokers, "fresh", 1);
+    produce(&brokers, &topic, 0, 0..10, |i| i.to_string().into_bytes());
+    let zero = id(&topic, 0);
+    let mut reading = Reading::start(&brokers, picker(&topic), Reach::Follow);
+    reading.until_assigned(1);
+    produce(&brokers, &topic, 0, 10..30, |i| i.to_string().into_bytes());
+    let mut before = TopicPartitionList::new();
+    before.add_partition_offset(&topic, 0, Offset::Offset(20)).unwrap();
+    block_on(admin(&brokers).delete_records(&before, &AdminOptions::new())).unwrap();
+    let fresh = reading.source.bounds(&zero).unwrap().unwrap();
+    let expected = Bounds { start: 20, end: 30, ..reading.assigned[&zero].clone() };
+    assert_eq!(fresh, expected);
+    reading.source.seek(&zero, 20).unwrap();
+    reading.until_next(&zero, 30);
+    assert_eq!(reading.source.bounds(&zero).unwrap(), Some(expected));
+    assert!(reading.source.bounds(&id(&topic, 7)).is_err(), "a partition that was not announced");
+}
+
+#[test]
+fn the_record_before_an_offset_tells_a_topic_that_was_made_anew() {
+    let brokers = brokers();
+    let topic = topic(&brokers, "anew", 1);
+    produce(&brokers, &topic, 0, 0..20, |i| format!("old {i}").into_bytes());
+    let zero = id(&topic, 0);
+    let mut reading = Reading::start(&brokers, picker(&topic), Reach::Follow);
+    reading.until_assigned(1);
+    // Nothing is at hand yet, and nothing moves by it.
+    let before = reading.source.record_before(&zero, 10).unwrap().unwrap();
+    assert_eq!((before.offset, before.value.as_deref()), (9, Some(&b"old 9"[..])));
+    reading.seek_all_to_start();
+    reading.until_next(&zero, 20);
+    let all = reading.read(&zero, 0, 20);
+    for next in [1, 20, 10] {
+        let found = reading.source.record_before(&zero, next).unwrap();
+        assert_eq!(found.as_ref(), Some(&all[next as usize - 1]), "the same as was read");
+    }
+    assert_eq!(reading.source.record_before(&zero, 0).unwrap(), None);
+    assert_eq!(reading.source.record_before(&zero, 21).unwrap(), None, "beyond the end");
+    produce(&brokers, &topic, 0, 20..25, |i| format!("old {i}").into_bytes());
+    reading.until_next(&zero, 25);
+    assert_eq!(offsets(&reading.read(&zero, 0, 25)), (0..25).collect::<Vec<_>>(), "reading went on where it was");
+    let mut cut = TopicPartitionList::new();
+    cut.add_partition_offset(&topic, 0, Offset::Offset(15)).unwrap();
+    block_on(admin(&brokers).delete_records(&cut, &AdminOptions::new())).unwrap();
+    assert_eq!(reading.source.record_before(&zero, 10).unwrap(), None, "gone by retention");
+    drop(reading);
+
+    block_on(admin(&brokers).delete_topics(&[&topic], &AdminOptions::new())).unwrap();
+    create(&brokers, &topic, 1);
+    produce(&brokers, &topic, 0, 0..40, |i| format!("new {i}").into_bytes());
+    let mut reading = Reading::start(&brokers, picker(&topic), Reach::Follow);
+    reading.until_assigned(1);
+    let found = reading.source.record_before(&zero, 20).unwrap().unwrap();
+    assert_eq!(found.value.as_deref(), Some(&b"new 19"[..]), "the new topic is longer, and its record is another");
+}
+
+#[test]
+fn the_record_before_an_offset_may_be_none() {
+    let brokers = brokers();
+    let topic = topic(&brokers, "marker", 1);
+    let producer: BaseProducer = client(&brokers).set("transactional.id", name("tx")).create().unwrap();
+    producer.init_transactions(PATIENCE).unwrap();
+    let zero = id(&topic, 0);
+    for value in ["0", "2"] {
+        producer.begin_transaction().unwrap();
+        producer.send(BaseRecord::<(), str>::to(&topic).partition(0).payload(value)).map_err(|(e, _)| e).unwrap();
+        producer.commit_transaction(PATIENCE).unwrap(); // its marker takes an offset
+    }
+    let mut reading = Reading::start(&brokers, picker(&topic), Reach::Follow);
+    reading.until_assigned(1);
+    let mut before = |next| reading.source.record_before(&zero, next).unwrap().map(|message| message.offset);
+    assert_eq!([before(1), before(2), before(3), before(4)], [Some(0), None, Some(2), None]);
+}
+
+#[test]
+fn questions_to_brokers_that_are_down_fail_soon_and_the_next_at_once() {
+    let mut broker = Broker::start();
+    let address = broker.address().to_owned();
+    let topic = topic(&address, "gone", 1);
+    let zero = id(&topic, 0);
+    let mut reading = Reading::start(&address, picker(&topic), Reach::Follow);
+    reading.until_assigned(1);
+    broker.kill();
+    let begun = Instant::now();
+    assert!(reading.source.record_before(&zero, 1).is_err());
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    let begun = Instant::now();
+    let again = reading.source.bounds(&zero).unwrap_err().to_string();
+    assert!(begun.elapsed() < Duration::from_millis(200), "{:?}", begun.elapsed());
+    assert!(again.contains("where it begins and ends") && again.contains(&topic), "{again}");
 }

@@ -1,8 +1,8 @@
 //! The consume thread: the only one that polls, assigns, seeks, pauses and commits.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
@@ -41,11 +41,28 @@ pub(super) struct Context {
     log: ClientLog,
     problem: Arc<ProblemSlot>,
     commits_answered: AtomicU64,
+    /// The cluster's id, once a broker has answered.
+    cluster: OnceLock<String>,
 }
 
 impl Context {
-    pub(super) fn new(problem: Arc<ProblemSlot>) -> Context {
-        Context { log: ClientLog::new("consumer"), problem, commits_answered: AtomicU64::new(0) }
+    pub(super) fn new(brokers: &[String], problem: Arc<ProblemSlot>) -> Context {
+        Context {
+            log: ClientLog::new("consumer", brokers),
+            problem,
+            commits_answered: AtomicU64::new(0),
+            cluster: OnceLock::new(),
+        }
+    }
+
+    /// The id of the consumer's cluster, where it has one; waits at most `timeout`.
+    pub(super) fn cluster(consumer: &BaseConsumer<Context>, timeout: Duration) -> Option<&str> {
+        let known = &consumer.context().cluster;
+        if known.get().is_none() {
+            let id = consumer.client().fetch_cluster_id(timeout).filter(|id| !id.is_empty())?;
+            return Some(known.get_or_init(|| id));
+        }
+        known.get().map(String::as_str)
     }
 }
 
@@ -55,8 +72,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.log.error(&error, reason);
-        self.problem.set(reason);
+        self.log.error(&error, reason, &self.problem);
     }
 
     fn stats_raw(&self, _: &[u8]) {}

@@ -11,6 +11,7 @@ use rdkafka::metadata::MetadataTopic;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::consume::Context;
+use super::limits;
 use super::shared::{Phase, Shared};
 use super::topics::{TopicPicker, Wanted};
 use crate::publish::lock;
@@ -30,6 +31,15 @@ pub(super) struct Discover {
     picker: TopicPicker,
     root: String,
     said_missing: Vec<String>,
+}
+
+/// What a look at the topics found.
+#[derive(Default)]
+struct Found {
+    /// Partitions per topic.
+    counts: BTreeMap<String, i32>,
+    /// A wanted topic exists and cannot be looked into yet.
+    unclear: bool,
 }
 
 /// The metadata that stands beside a committed offset.
@@ -52,7 +62,7 @@ impl Discover {
             let looked = self.look();
             let every = if matches!(looked, Ok(true)) { EVERY } else { EVERY_WHILE_MISSING };
             if let Err(error) = &looked {
-                self.shared.problem.set(error.to_string());
+                self.shared.problem.set_if_none(error.to_string());
             }
             if self.shared.wait_for_stop(every, looked.is_ok()) {
                 return;
@@ -64,7 +74,7 @@ impl Discover {
     fn look(&mut self) -> Result<bool, KafkaError> {
         let marks_due = self.shared.marks_due();
         let wanted = self.picker.current();
-        let found = self.topics(&wanted)?;
+        let Found { counts: found, unclear } = self.topics(&wanted)?;
         let missing: Vec<String> = wanted.names.iter().filter(|n| !found.contains_key(*n)).cloned().collect();
         if missing != self.said_missing {
             for topic in missing.iter().filter(|t| !self.said_missing.contains(t)) {
@@ -85,6 +95,7 @@ impl Discover {
             })
             .collect();
         let all_announced = self.announce(&new)?;
+        let nothing_to_come = all_announced && !unclear;
         if self.shared.look_again.swap(false, Ordering::AcqRel) {
             self.look_at_known_partitions()?;
         }
@@ -92,22 +103,35 @@ impl Discover {
             self.set_marks()?;
             self.shared.marks_are_set(number);
         }
-        let complete = missing.is_empty() && all_announced && wanted.bad.is_empty();
+        let complete = missing.is_empty() && nothing_to_come && wanted.bad.is_empty();
         match wanted.bad.first() {
             Some(bad) => self.shared.problem.set(bad.as_str()),
             None if all_announced => self.shared.problem.clear(),
             None => {}
         }
-        self.shared.found(missing, complete);
+        self.shared.found(missing, nothing_to_come, complete);
         Ok(complete)
     }
 
-    /// The wanted topics that exist, with their partition counts.
-    fn topics(&self, wanted: &Wanted) -> Result<BTreeMap<String, i32>, KafkaError> {
-        let mut found = BTreeMap::new();
+    /// The wanted topics that exist.
+    fn topics(&self, wanted: &Wanted) -> Result<Found, KafkaError> {
+        let mut found = Found::default();
         let mut take = |topic: &MetadataTopic| {
-            if topic.error().is_none() && wanted.takes(topic.name()) && !topic.partitions().is_empty() {
-                found.insert(topic.name().to_owned(), i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX));
+            if !wanted.takes(topic.name()) {
+                return;
+            }
+            match topic.error().map(RDKafkaErrorCode::from) {
+                Some(
+                    RDKafkaErrorCode::UnknownTopicOrPartition
+                    | RDKafkaErrorCode::UnknownTopic
+                    | RDKafkaErrorCode::InvalidTopic
+                    | RDKafkaErrorCode::TopicAuthorizationFailed,
+                ) => {}
+                None if !topic.partitions().is_empty() => {
+                    let count = i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX);
+                    found.counts.insert(topic.name().to_owned(), count);
+                }
+                _ => found.unclear = true,
             }
         };
         if wanted.patterns.is_empty() && wanted.names.len() <= SINGLE_REQUESTS_MAX {
@@ -125,6 +149,8 @@ impl Discover {
         if new.is_empty() {
             return Ok(true);
         }
+        // Before the first of them is told of: the drain makes an origin's document when it knows all its partitions.
+        self.shared.more_will_come();
         let hints = self.hints(new);
         let mut all = true;
         for (id, number) in new {
@@ -136,7 +162,7 @@ impl Discover {
                 Err(error) if self.shared.is_stopped() => return Err(error),
                 Err(error) => {
                     tracing::debug!(topic = %id.topic, partition = id.partition, %error, "a partition has no bounds yet");
-                    self.shared.problem.set(format!("{}/{}: {error}", id.topic, id.partition));
+                    self.shared.problem.set_if_none(format!("{}/{}: {error}", id.topic, id.partition));
                     all = false;
                 }
             }
@@ -145,11 +171,7 @@ impl Discover {
     }
 
     fn bounds(&self, id: &PartitionId, number: i32) -> Result<Bounds, KafkaError> {
-        let (low, high) = self.consumer.fetch_watermarks(&id.topic, number, ANSWER_TIMEOUT)?;
-        let offset =
-            |raw: i64| u64::try_from(raw).map_err(|_| KafkaError::MetadataFetch(RDKafkaErrorCode::InvalidArgument));
-        // The safe interface gives no topic ids.
-        Ok(Bounds { start: offset(low)?, end: offset(high)?, topic_id: String::new(), hint: None })
+        limits::bounds(&self.consumer, &id.topic, number, ANSWER_TIMEOUT)
     }
 
     /// Offsets committed by a drain with the same root. They are hints, so an error only costs them.

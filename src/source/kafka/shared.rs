@@ -24,6 +24,8 @@ pub(super) struct Shared {
     stop: Condvar,
     /// All topics asked for by name were found, and all their partitions announced.
     complete: AtomicBool,
+    /// All partitions that exist were announced.
+    announced: AtomicBool,
     missing: Mutex<Vec<String>>,
     pub look_again: AtomicBool,
     /// How often somebody asked for marks, and the last of those asks that the discover thread has answered.
@@ -43,6 +45,8 @@ struct Events {
 pub(super) struct Partition {
     pub id: PartitionId,
     pub number: i32,
+    /// The offset that was committed when the partition was found.
+    pub hint: Option<u64>,
     pub inner: Mutex<Inner>,
 }
 
@@ -125,6 +129,7 @@ impl Shared {
             stopped: Mutex::new(false),
             stop: Condvar::new(),
             complete: AtomicBool::new(false),
+            announced: AtomicBool::new(false),
             missing: Mutex::default(),
             look_again: AtomicBool::new(false),
             marks_asked: AtomicU64::new(0),
@@ -155,6 +160,7 @@ impl Shared {
     /// Adds a partition and tells the drain.
     pub fn announce(&self, id: PartitionId, number: i32, bounds: Bounds) {
         let limit = (self.reach == Reach::ToEnd).then_some(bounds.end);
+        let hint = bounds.hint;
         let inner = Inner {
             phase: Phase::Waiting,
             seeks: 0,
@@ -166,7 +172,7 @@ impl Shared {
             lost: false,
             noted: false,
         };
-        let partition = Arc::new(Partition { id: id.clone(), number, inner: Mutex::new(inner) });
+        let partition = Arc::new(Partition { id: id.clone(), number, hint, inner: Mutex::new(inner) });
         self.partitions.write().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), partition);
         self.version.fetch_add(1, Ordering::Release);
         self.push(vec![Event::Assigned { partition: id, bounds }]);
@@ -213,13 +219,31 @@ impl Shared {
         announced.into_iter().chain(dirty.into_iter().filter_map(|p| p.progress())).collect()
     }
 
-    pub fn found(&self, missing: Vec<String>, complete: bool) {
+    /// What a look at the topics came to; `announced`: every partition that exists was announced.
+    pub fn found(&self, missing: Vec<String>, announced: bool, complete: bool) {
         *lock(&self.missing) = missing;
+        self.announced.store(announced, Ordering::Release);
         self.complete.store(complete, Ordering::Release);
+    }
+
+    /// More partitions exist than were announced.
+    pub fn more_will_come(&self) {
+        self.announced.store(false, Ordering::Release);
+    }
+
+    /// Whether the drain has been told of every partition that exists; an announcement that it has not taken yet is still to come.
+    pub fn announced(&self) -> bool {
+        let events = lock(&self.events);
+        events.announced.is_empty() && self.announced.load(Ordering::Acquire)
     }
 
     pub fn at_end(&self) -> bool {
         self.complete.load(Ordering::Acquire) && self.partitions().iter().all(|p| lock(&p.inner).is_finished())
+    }
+
+    /// Whether reading waits for room in the spool, or is about to.
+    pub fn is_full(&self) -> bool {
+        self.pool.is_full() || self.paused.load(Ordering::Relaxed)
     }
 
     pub fn stop(&self) {

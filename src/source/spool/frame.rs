@@ -104,6 +104,27 @@ pub(super) fn value_bytes(frame: &[u8]) -> u64 {
     rest.len() as u64
 }
 
+/// What stands for rows that could not be read.
+fn damaged(seq: Option<u64>, next: u64) -> Damaged {
+    let first = seq.map_or_else(|| "?".to_owned(), |s| s.to_string());
+    Damaged { next, why: format!("rows {first}..{next} could not be read from the log of their gateway") }
+}
+
+/// A message that goes past the spool.
+pub(in crate::source) fn owned(stored: &Stored<'_>) -> Message {
+    Message {
+        offset: stored.offset,
+        timestamp_ms: stored.timestamp_ms,
+        create_time: stored.create_time,
+        key: stored.key.map(Bytes::copy_from_slice),
+        value: stored.value.map(Bytes::copy_from_slice),
+        content_type: stored.content_type,
+        source: stored.source.map(Arc::from),
+        seq: stored.seq,
+        damaged: stored.damaged_next.map(|next| damaged(stored.seq, next)),
+    }
+}
+
 /// A frame without its length field as a message. `source` is the last one seen.
 pub(super) fn decode(mut frame: Bytes, source: &mut Option<Arc<str>>) -> io::Result<Message> {
     let short = || io::Error::new(io::ErrorKind::InvalidData, "a message in the spool is damaged");
@@ -129,15 +150,7 @@ pub(super) fn decode(mut frame: Bytes, source: &mut Option<Arc<str>>) -> io::Res
         of.clone_from(source);
     }
     let seq = if has(SEQ) { Some(frame.try_get_u64_le().map_err(|_| short())?) } else { None };
-    let mut damaged = None;
-    if has(DAMAGED) {
-        let next = frame.try_get_u64_le().map_err(|_| short())?;
-        let first = seq.map_or_else(|| "?".to_owned(), |s| s.to_string());
-        damaged = Some(Damaged {
-            next,
-            why: format!("rows {first}..{next} could not be read from the log of their gateway"),
-        });
-    }
+    let damaged = if has(DAMAGED) { Some(damaged(seq, frame.try_get_u64_le().map_err(|_| short())?)) } else { None };
     Ok(Message {
         offset,
         timestamp_ms,

@@ -1,0 +1,139 @@
+//! What the drain's thread asks Kafka itself: where a partition begins and ends at this moment, and the record before an offset.
+//!
+//! Each answer is waited for at most [`ANSWER_TIMEOUT`] a request, and when one did not come, the next questions fail at once for a while: a drain
+//! of many partitions is not to wait for each of them while the brokers are away.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message as _;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::consume::Context;
+use super::shared::Partition;
+use super::{decode, limits};
+use crate::source::spool::owned;
+use crate::source::{Bounds, Message, SourceError};
+
+/// How long an answer is waited for.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long nothing is asked after an answer did not come.
+const QUIET: Duration = Duration::from_secs(2);
+/// How long a poll waits.
+const POLL: Duration = Duration::from_millis(50);
+
+/// The callbacks of the consumer that reads single records: the other one says already what does not work.
+struct Silent;
+
+impl ClientContext for Silent {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, text: &str) {
+        tracing::debug!(role = "lookup", facility, "librdkafka: {text}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(role = "lookup", %error, "librdkafka: {reason}");
+    }
+
+    fn stats_raw(&self, _: &[u8]) {}
+}
+
+impl ConsumerContext for Silent {}
+
+pub(super) struct Ask {
+    consumer: Arc<BaseConsumer<Context>>,
+    config: ClientConfig,
+    /// Reads single records, without moving the other consumer; made when it is first needed.
+    lookup: Option<BaseConsumer<Silent>>,
+    quiet_until: Option<Instant>,
+}
+
+impl Ask {
+    /// `config` is the other consumer's.
+    pub(super) fn new(consumer: Arc<BaseConsumer<Context>>, mut config: ClientConfig) -> Ask {
+        config.set("enable.partition.eof", "true");
+        config.set("queued.max.messages.kbytes", "1024");
+        config.set("fetch.min.bytes", "1");
+        Ask { consumer, config, lookup: None, quiet_until: None }
+    }
+
+    /// Where a partition begins and ends now.
+    pub(super) fn bounds(&mut self, partition: &Partition) -> Result<Bounds, SourceError> {
+        self.ask(partition, "where it begins and ends", |ask| {
+            limits::bounds(&ask.consumer, &partition.id.topic, partition.number, ANSWER_TIMEOUT)
+        })
+        .map(|bounds| Bounds { hint: partition.hint, ..bounds })
+    }
+
+    /// The record at `next - 1`; `None`: retention took it, or it is none (a transaction's marker, a compacted record).
+    pub(super) fn record_before(&mut self, partition: &Partition, next: u64) -> Result<Option<Message>, SourceError> {
+        let Some(offset) = next.checked_sub(1) else { return Ok(None) };
+        self.ask(partition, "the record before the head", |ask| {
+            let bounds = limits::bounds(&ask.consumer, &partition.id.topic, partition.number, ANSWER_TIMEOUT)?;
+            if !(bounds.start..bounds.end).contains(&offset) {
+                return Ok(None);
+            }
+            ask.read(partition, offset)
+        })
+    }
+
+    fn ask<T>(
+        &mut self,
+        partition: &Partition,
+        what: &str,
+        question: impl FnOnce(&mut Ask) -> Result<T, KafkaError>,
+    ) -> Result<T, SourceError> {
+        let failed = |why: String| {
+            let id = &partition.id;
+            SourceError::Other(format!("failed to ask kafka for {what} of {}/{}: {why}", id.topic, id.partition))
+        };
+        if self.quiet_until.is_some_and(|until| Instant::now() < until) {
+            return Err(failed("it did not answer a moment ago".into()));
+        }
+        let answer = question(self);
+        self.quiet_until = answer.is_err().then(|| Instant::now() + QUIET);
+        answer.map_err(|error| failed(error.to_string()))
+    }
+
+    fn read(&mut self, partition: &Partition, offset: u64) -> Result<Option<Message>, KafkaError> {
+        let consumer = match &mut self.lookup {
+            Some(consumer) => consumer,
+            none => none.insert(BaseConsumer::from_config_and_context(&self.config, Silent)?),
+        };
+        let raw = i64::try_from(offset).map_err(|_| KafkaError::Seek("offset beyond 2^63".into()))?;
+        let mut target = TopicPartitionList::with_capacity(1);
+        target.add_partition_offset(&partition.id.topic, partition.number, Offset::Offset(raw))?;
+        consumer.assign(&target)?;
+        let found = first(consumer, partition, offset);
+        consumer.unassign()?;
+        found
+    }
+}
+
+/// The message at `offset`, unless what comes first lies behind it.
+fn first(consumer: &BaseConsumer<Silent>, partition: &Partition, offset: u64) -> Result<Option<Message>, KafkaError> {
+    let deadline = Instant::now() + ANSWER_TIMEOUT;
+    while Instant::now() < deadline {
+        match consumer.poll(POLL) {
+            None => {}
+            Some(Ok(message)) => {
+                let at = u64::try_from(message.offset()).unwrap_or(0);
+                if message.partition() != partition.number || message.topic() != &*partition.id.topic || at < offset {
+                    continue;
+                }
+                return Ok((at == offset).then(|| owned(&decode::stored(&message, at))));
+            }
+            // It is the last, and there is no message.
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(None),
+            Some(Err(error)) => match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => return Ok(None),
+                // The client tries again by itself; the deadline decides.
+                _ => tracing::debug!(%error, "kafka lookup"),
+            },
+        }
+    }
+    Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut))
+}
