@@ -10,12 +10,13 @@ use crate::admin::status::{Calls, Partition};
 use crate::config::{Config, Kafka};
 use crate::drain::status::PartitionState;
 use crate::drain::store::Store;
-use crate::drain::{self, Drain, Watch, generation};
+use crate::drain::{Drain, Watch, generation};
 use crate::ledger::Ledger;
 use crate::log;
 use crate::source::kafka::{KafkaSource, Reach, TopicPicker};
 use crate::source::lane::Lanes;
 use crate::source::{Bounds, Event, PartitionId, Source};
+use crate::telemetry::with_causes;
 
 /// How long nothing may move before the command gives up.
 const STALLED: Duration = Duration::from_secs(60);
@@ -141,7 +142,7 @@ fn begin_generations(config: &Config, store: &dyn Store, source: &mut dyn Source
         if begun.elapsed() > STALLED {
             return Err(OnceError::Drain("the partitions could not be listed within a minute".to_string()));
         }
-        let events = source.poll(LOOK).map_err(|error| OnceError::Drain(chain(&error)))?;
+        let events = source.poll(LOOK).map_err(|error| OnceError::Drain(with_causes(&error)))?;
         for event in events {
             if let Event::Assigned { partition, bounds } = event {
                 last = Instant::now();
@@ -153,7 +154,7 @@ fn begin_generations(config: &Config, store: &dyn Store, source: &mut dyn Source
     let now_ms = jiff::Timestamp::now().as_millisecond();
     for partitions in assigned.values() {
         let doc = generation::begin(store, source, partitions, config.store.partition, now_ms)
-            .map_err(|error| OnceError::Drain(chain(&error)))?;
+            .map_err(|error| OnceError::Drain(with_causes(&error)))?;
         if let Some(doc) = doc {
             tracing::info!(table = doc.table, generation = doc.generation, "began a new generation");
         }
@@ -230,9 +231,4 @@ fn end(drain: Drain, done: Result<(), OnceError>) -> Result<Status, OnceError> {
     };
     status.rows.drained(&drained.totals);
     Ok(status)
-}
-
-/// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    drain::jobs::chained(error)
 }

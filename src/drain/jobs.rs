@@ -19,6 +19,7 @@ use super::store::{self, Content, Created, Kind, Store, StoreError};
 use crate::config::Partitioning;
 use crate::source::PartitionId;
 use crate::table::Schema;
+use crate::telemetry::with_causes;
 
 /// Answers that are waited for at once: start-up of many partitions and several uploads.
 const THREADS: usize = 4;
@@ -188,7 +189,7 @@ fn work(shared: &Shared, store: &dyn Store) {
         let answer = || match job {
             Job::Open(open) => match shared.test(store) {
                 Ok(()) => run_open(store, &open),
-                Err(error) => Done::Failed { kind: error.kind(), why: chained(&error) },
+                Err(error) => Done::Failed { kind: error.kind(), why: with_causes(&error) },
             },
             Job::Create(create) => run_create(store, &create),
             Job::Schema(wanted) => run_schema(store, wanted),
@@ -208,7 +209,7 @@ fn run_open(store: &dyn Store, open: &Open) -> Done {
         Ok(Some((doc, head))) => Done::Opened { doc, head: head.map(Box::new) },
         Ok(None) => Done::NoOrigin,
         Err(PinError::Refused(refusal)) => Done::Refused(refusal),
-        Err(error) => Done::Failed { kind: error.kind(), why: chained(&error) },
+        Err(error) => Done::Failed { kind: error.kind(), why: with_causes(&error) },
     }
 }
 
@@ -303,7 +304,7 @@ fn run_schema(store: &dyn Store, NewestSchema { table, proposed }: NewestSchema)
     };
     match newest {
         Ok(newest) => Done::Schema { table, newest, grown },
-        Err(error) => Done::Failed { kind: error.kind(), why: chained(&error) },
+        Err(error) => Done::Failed { kind: error.kind(), why: with_causes(&error) },
     }
 }
 
@@ -334,10 +335,10 @@ fn run_create(store: &dyn Store, Create { chain, key, file }: &Create) -> Done {
         Ok(done) => done,
         // A file under our key that is not weir's: going on would need a key that nobody else computes.
         Err(error @ (StoreError::Damaged { .. } | StoreError::Footer { .. })) => {
-            Done::Refused(Box::new(Refusal::Strange { key: key.clone(), why: chained(&error) }))
+            Done::Refused(Box::new(Refusal::Strange { key: key.clone(), why: with_causes(&error) }))
         }
-        Err(error) if is_of(&error, file) => Done::FileLost(chained(&error)),
-        Err(error) => Done::Failed { kind: error.kind(), why: chained(&error) },
+        Err(error) if is_of(&error, file) => Done::FileLost(with_causes(&error)),
+        Err(error) => Done::Failed { kind: error.kind(), why: with_causes(&error) },
     }
 }
 
@@ -351,18 +352,4 @@ fn is_of(error: &StoreError, file: &Path) -> bool {
 pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
-}
-
-/// An error with its causes, in one line.
-pub fn chained(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
 }

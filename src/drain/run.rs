@@ -151,7 +151,7 @@ impl Runner {
     }
 
     pub(super) fn source_failed(&mut self, error: &SourceError) {
-        let what = super::jobs::chained(error);
+        let what = crate::telemetry::with_causes(error);
         if self.source_error.as_ref().is_none_or(|last| last.what != what) {
             tracing::warn!("failed to poll the source: {what}");
         }
@@ -216,7 +216,7 @@ impl Runner {
                 let key = footer.key();
                 match self.found(id, key, *footer) {
                     Ok(found) => self.settle(id, partition, Answer::Exists(Box::new(found))),
-                    Err(error) => self.failed(id, partition, Kind::Retry, super::jobs::chained(&error)),
+                    Err(error) => self.failed(id, partition, Kind::Retry, crate::telemetry::with_causes(&error)),
                 }
             }
             Done::Superseded(newer) => {
@@ -260,7 +260,7 @@ impl Runner {
         let known = found.and_then(|found| Ok((found, self.source.bounds(id)?)));
         let (found, bounds) = match known {
             Ok(known) => known,
-            Err(error) => return self.failed(id, partition, Kind::Retry, super::jobs::chained(&error)),
+            Err(error) => return self.failed(id, partition, Kind::Retry, crate::telemetry::with_causes(&error)),
         };
         // Only its end: start and hint are compared with the head as they were before it was looked for.
         let end = bounds.map(|bounds| bounds.end);
@@ -357,7 +357,7 @@ impl Runner {
         fail_point!("drain_before_commit");
         if let Err(error) = self.source.commit(id, next) {
             // A hint: the truth is the file.
-            tracing::debug!("failed to commit {next} of {id:?}: {}", super::jobs::chained(&error));
+            tracing::debug!("failed to commit {next} of {id:?}: {}", crate::telemetry::with_causes(&error));
         }
         fail_point!("drain_after_commit");
     }
@@ -392,7 +392,7 @@ impl Runner {
             // Its time has come to be looked at again, with what the source holds by now.
             match self.source.bounds(id) {
                 Ok(bounds) => bounds.into_iter().for_each(|bounds| partition.bounds.renew(bounds)),
-                Err(error) => return self.failed(id, partition, Kind::Retry, super::jobs::chained(&error)),
+                Err(error) => return self.failed(id, partition, Kind::Retry, crate::telemetry::with_causes(&error)),
             }
             partition.chain = None;
         }
@@ -422,7 +422,7 @@ impl Runner {
                         self.commit(id, offset);
                     }
                 }
-                Err(error) => self.failed(id, partition, Kind::Retry, super::jobs::chained(&error)),
+                Err(error) => self.failed(id, partition, Kind::Retry, crate::telemetry::with_causes(&error)),
             },
             Some(Step::Create(sealed)) => {
                 let Some(sending) = &partition.sending else { unreachable!("a create in flight has its file") };
@@ -546,7 +546,7 @@ impl Runner {
                 self.advance(id, partition, false);
             }
             Err(WriteError::Abandoned) => {}
-            Err(error) => self.failed(id, partition, error.kind(), super::jobs::chained(&error)),
+            Err(error) => self.failed(id, partition, error.kind(), crate::telemetry::with_causes(&error)),
         }
     }
 

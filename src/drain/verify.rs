@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::drain::names::{origins_prefix, parse_key};
 use crate::drain::store::{Store, StoreError};
+use crate::telemetry::with_causes;
 
 /// What `weir verify --json` prints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -109,7 +110,7 @@ pub fn verify(store: &dyn Store, deep: bool) -> Report {
     let mut report =
         Report { ok: true, tables: BTreeMap::new(), problems: Vec::new(), root: store.address(), hint: None };
     if let Err(error) = verify_root(store, deep, &mut report) {
-        report.problems.push(chain_of(&error));
+        report.problems.push(with_causes(&error));
     }
     report.ok = report.problems.is_empty() && report.tables.values().all(TableReport::is_ok);
     report
@@ -128,7 +129,7 @@ fn verify_root(store: &dyn Store, deep: bool, report: &mut Report) -> Result<(),
         match verify_table(store, &table, deep) {
             Ok(None) => {}
             Ok(Some(found)) => drop(report.tables.insert(table, found)),
-            Err(error) => report.problems.push(chain_of(&error)),
+            Err(error) => report.problems.push(with_causes(&error)),
         }
     }
     if report.tables.is_empty() && has_store {
@@ -179,18 +180,6 @@ fn verify_table(store: &dyn Store, table: &str, deep: bool) -> Result<Option<Tab
         return Ok(Some(found));
     }
     unreachable!("the last look returns")
-}
-
-/// An error with its causes in one line.
-fn chain_of(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

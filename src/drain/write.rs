@@ -268,6 +268,6 @@ impl Writer {
     }
 
     fn table_error(&self, range: &Range<'_>, error: &dyn std::error::Error) -> WriteError {
-        WriteError::Table { table: range.chain.id().table.clone(), why: super::jobs::chained(error) }
+        WriteError::Table { table: range.chain.id().table.clone(), why: crate::telemetry::with_causes(error) }
     }
 }

@@ -211,7 +211,7 @@ impl Writer {
             }
             Err(error) => {
                 self.complain("make", || {
-                    tracing::error!(topic = name, error = %chain(&error), "dropped a call: its topic's log cannot be made");
+                    tracing::error!(topic = name, error = %crate::telemetry::with_causes(&error), "dropped a call: its topic's log cannot be made");
                 });
                 Err(if error.is_full() { Reason::DiskFull } else { Reason::LogError })
             }
@@ -298,17 +298,6 @@ impl Drop for EndedOnDrop {
     fn drop(&mut self) {
         self.0.ended();
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 const _: () = assert!(BODY_BYTES_MAX + ENTRY_BYTES as u64 <= u32::MAX as u64, "an entry's length fits its field");

@@ -27,7 +27,7 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 
 use super::spool::SpoolPool;
-use super::{Bounds, Event, Message, Messages, PartitionId, Source, SourceError};
+use super::{Before, Bounds, Event, Messages, PartitionId, Source, SourceError};
 use crate::config;
 use crate::publish::{Problem, ProblemSlot, client_config};
 
@@ -248,9 +248,10 @@ impl Source for KafkaSource {
         self.shared.get(partition)?.commit(next).map_err(|source| spool_error(partition, source))
     }
 
-    fn record_before(&mut self, partition: &PartitionId, next: u64) -> Result<Option<Message>, SourceError> {
+    fn record_before(&mut self, partition: &PartitionId, next: u64) -> Result<Before, SourceError> {
         let partition = self.shared.get(partition)?;
-        self.ask.record_before(&partition, next)
+        // None: gone by retention, a transaction's marker, or beyond the end, which the bounds tell.
+        Ok(self.ask.record_before(&partition, next)?.map_or(Before::Unknown, Before::Known))
     }
 
     fn announced(&self) -> bool {

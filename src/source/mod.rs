@@ -154,16 +154,6 @@ pub trait Source: Send {
     fn announced(&self) -> bool {
         true
     }
-
-    /// What the source knows of a partition at this moment, for a chain that is opened; `None`: what it said last still holds.
-    fn bounds(&mut self, _partition: &PartitionId) -> Result<Option<Bounds>, SourceError> {
-        Ok(None)
-    }
-
-    /// Whether the source takes nothing more before something is stored: the largest partition is to be sealed.
-    fn full(&self) -> bool {
-        false
-    }
 }
 
 pub mod kafka;

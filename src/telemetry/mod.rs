@@ -4,6 +4,7 @@
 //! What the request path touches ([`RouteMeters`]) is bound at start: a count is one atomic add. What other modules count
 //! anyway (the ledger, the log, the drain) is not counted twice: [`Meters::observe`] names where to read it.
 
+mod causes;
 mod declared;
 pub mod console;
 pub mod logs;
@@ -17,6 +18,7 @@ use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Histogram, M
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
 
+pub use causes::with_causes;
 use snapshot::Observer;
 pub use snapshot::Snapshot;
 

@@ -16,7 +16,7 @@ use parquet::file::metadata::ParquetMetaData;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::table::Contents;
-use super::{TableReport, chain_of};
+use super::{TableReport, with_causes};
 use crate::drain::footer::Footer;
 use crate::drain::store::{Store, StoreError, read_footer};
 use crate::table::check_data;
@@ -80,7 +80,7 @@ fn read(bytes: Bytes, mut each: impl FnMut(&BTreeMap<&'static str, ColumnOf>)) -
     match read {
         Ok(Ok(())) => Ok(()),
         Ok(Err(Unreadable::Changed(why))) => Err(why),
-        Ok(Err(Unreadable::Parquet(error))) => Err(format!("it cannot be read: {}", chain_of(&error))),
+        Ok(Err(Unreadable::Parquet(error))) => Err(format!("it cannot be read: {}", with_causes(&error))),
         Err(_) => Err("it cannot be read: it is damaged in a way that the decoder does not survive".to_owned()),
     }
 }

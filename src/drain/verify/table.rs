@@ -7,7 +7,7 @@ use std::thread;
 
 use super::chain::Chain;
 use super::text::Count;
-use super::{PartitionReport, Range, SourceReport, TableReport, chain_of};
+use super::{PartitionReport, Range, SourceReport, TableReport, with_causes};
 use crate::drain::footer::{Footer, Intervals};
 use crate::drain::names::{ChainId, FileName, ORIGIN_VERSION, OriginDoc, PARQUET, parse_key, parse_origin_key};
 use crate::drain::store::{Listed, Store, StoreError, read_footer};
@@ -74,7 +74,7 @@ impl Contents {
                     match footer {
                         Ok(Some(footer)) => chain.add(file, &footer, &mut report),
                         Ok(None) => chain.skip(file, "it was listed, and cannot be found".to_owned(), &mut report),
-                        Err(error) => chain.skip(file, chain_of(&error), &mut report),
+                        Err(error) => chain.skip(file, with_causes(&error), &mut report),
                     }
                 }
             }
