@@ -138,12 +138,12 @@ fn a_connection_is_not_used_again_after_an_error_of_the_server() {
     let answer = client.answer().unwrap();
     assert_eq!((answer.status, answer.body.as_slice()), (500, &b"fail"[..]));
     assert_eq!(rig.exchange().outcome, Outcome::Complete);
-    // Still open on the server's side; the next request does not meet its end.
+    // Still open on the server's side.
+    failing.until_closed();
     client.post("/", "{}");
     let mut fresh = model.accept();
     fresh.head();
     fresh.read(2);
-    drop(failing);
     fresh.answer("1");
     assert_eq!(client.answer().unwrap().status, 200);
     assert_eq!(rig.exchange().attempts, 1);
