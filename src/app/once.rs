@@ -134,7 +134,8 @@ fn from_kafka(once: Once<'_>, kafka: &Kafka, store: Arc<dyn Store>) -> Result<St
 
 /// Begins the next generation of every origin of a source.
 fn begin_generations(config: &Config, store: &dyn Store, source: &mut dyn Source) -> Result<(), OnceError> {
-    let mut assigned: BTreeMap<(Arc<str>, Arc<str>), Vec<(PartitionId, Bounds)>> = BTreeMap::new();
+    // By table and origin.
+    let mut assigned: BTreeMap<String, Vec<(PartitionId, Bounds)>> = BTreeMap::new();
     let begun = Instant::now();
     let mut last = Instant::now();
     // Everything has been told of when the source says so and has been quiet.
@@ -146,7 +147,7 @@ fn begin_generations(config: &Config, store: &dyn Store, source: &mut dyn Source
         for event in events {
             if let Event::Assigned { partition, bounds } = event {
                 last = Instant::now();
-                let origin = (partition.topic.clone(), partition.origin.clone());
+                let origin = format!("{}/{}", partition.topic, partition.origin);
                 assigned.entry(origin).or_default().push((partition, bounds));
             }
         }
