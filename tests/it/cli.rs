@@ -109,3 +109,30 @@ fn the_demo_proves_itself() {
     assert!(outcome["traffic"]["model_errors"].as_u64().expect("errors") > 0);
     assert_eq!(outcome["verify"]["ok"], Value::Bool(true));
 }
+
+#[test]
+fn verify_without_a_table_proves_nothing() {
+    let weir = Weir::new("routes: { m: { upstream: http://127.0.0.1:1 } }\n");
+    std::fs::create_dir_all(weir.parquet()).expect("the folder");
+    let output = weir.cli(&["verify"]);
+    assert_eq!(output.status.code(), Some(1), "{}", words(&output));
+    assert!(words(&output).contains("no table"), "{}", words(&output));
+}
+
+#[test]
+fn a_log_that_goes_elsewhere_is_refused_and_check_says_so_before() {
+    let model = Model::start();
+    let mut weir = Weir::new(&format!("routes: {{ m: {{ upstream: {} }} }}\n", model.url())).start();
+    weir.client().post("/predict", br#"{"x":1}"#).expect("an answer");
+    weir.settle();
+    weir.term();
+    let yaml = std::fs::read_to_string(weir.dir.join("weir.yaml")).expect("weir.yaml");
+    std::fs::write(weir.dir.join("weir.yaml"), format!("{yaml}store: {{ to: ./elsewhere }}\n")).expect("weir.yaml");
+    let check = weir.cli(&["check"]);
+    assert_eq!(check.status.code(), Some(1), "{}", words(&check));
+    let run = weir.cli(&["run"]);
+    assert_eq!(run.status.code(), Some(78), "{}", words(&run));
+    for said in [words(&check), words(&run)] {
+        assert!(said.contains("elsewhere") && said.contains("data_dir"), "{said}");
+    }
+}

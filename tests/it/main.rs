@@ -9,6 +9,7 @@ mod kafka_path;
 mod kafka_s3;
 mod kafka_source;
 mod kill;
+mod loud;
 mod path;
 mod s3_store;
 mod secrets;
