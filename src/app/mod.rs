@@ -32,8 +32,9 @@ use recorders::Recorders;
 pub use run_file::RunFile;
 pub use stop::{Phase, Signals, Stopped};
 
-/// Exchanges between the gateway and the recorders; the bytes are `memory.queue`.
-pub const HANDOFF_COUNT_MAX: usize = 65_536;
+/// Exchanges between the gateway and the recorders: as many as `memory.queue` holds by default at the 4 KiB that the handoff
+/// counts for an exchange without bodies. The slots are allocated at the start.
+pub const HANDOFF_COUNT_MAX: usize = 16_384;
 
 /// How long the start waits for the store's self-test.
 const SELF_TEST_WAIT: Duration = Duration::from_secs(3);
