@@ -86,10 +86,39 @@ fn router(answers: Arc<dyn Answers>) -> Router {
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .route("/api/v1/status", get(status))
-        .route("/api/v1/drain", post(drain))
+        .merge(api())
         .fallback(|| async { (StatusCode::NOT_FOUND, Json(json!({"error": {"code": "no_such_page"}}))) })
         .with_state(answers)
+}
+
+/// What is not for probes: only under a loopback name, so that no page of another site can ask through DNS rebinding.
+fn api() -> Router<Arc<dyn Answers>> {
+    Router::new()
+        .route("/api/v1/status", get(status))
+        .route("/api/v1/drain", post(drain))
+        .layer(axum::middleware::from_fn(loopback_host))
+}
+
+async fn loopback_host(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    if host.is_some_and(is_loopback) {
+        return next.run(request).await;
+    }
+    let message = "ask under 127.0.0.1, [::1] or localhost: other names are refused against DNS rebinding";
+    (StatusCode::FORBIDDEN, Json(json!({"error": {"code": "host_not_allowed", "message": message}}))).into_response()
+}
+
+/// Whether a `host` header names this machine: `localhost`, `127.0.0.1:7601`, `[::1]:7601`.
+fn is_loopback(host: &str) -> bool {
+    if let Ok(address) = host.parse::<SocketAddr>() {
+        return address.ip().is_loopback();
+    }
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 async fn readyz(State(answers): Shared) -> Response {
@@ -121,4 +150,27 @@ async fn drain(State(answers): Shared) -> Response {
 
 fn failed(code: &str, message: String) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"error": {"code": code, "message": message}}))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback;
+
+    #[test]
+    fn only_names_of_this_machine_may_ask() {
+        for host in ["localhost", "LOCALHOST:7601", "127.0.0.1", "127.0.0.1:7601", "[::1]:7601", "[::1]", "127.9.9.9:1"]
+        {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:7601",
+            "10.0.0.1:7601",
+            "localhost.evil.example",
+            "",
+            "127.0.0.1.evil.example",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
 }

@@ -57,6 +57,9 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let signals = Signals::listen()?;
     let app = App::start(config.clone()).map_err(failure)?;
     say_hello(&console, &config, &app);
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
     wait(&console, &app, &signals);
     let status = stop(&console, app, &signals);
     if console.is_terminal() {

@@ -8,6 +8,7 @@ use crate::kill::torment;
 use crate::path::{answered, ask, read_with};
 use crate::support::python::{self, Server};
 use crate::support::s3::{Bucket, bucket};
+use crate::support::until;
 use crate::support::weir::{Weir, number, rows};
 use crate::support::{kafka, model::Model};
 
@@ -49,7 +50,15 @@ fn download(bucket: &Bucket, folder: &Path) {
 
 #[test]
 fn fastapi_through_kafka_to_s3_becomes_typed_rows() {
-    let server = Server::fastapi();
+    through(&Server::fastapi());
+}
+
+#[test]
+fn flask_through_kafka_to_s3_becomes_typed_rows() {
+    through(&Server::flask());
+}
+
+fn through(server: &Server) {
     let bucket = bucket();
     let (weir, topic) = deployment(&format!("http://{}", server.address), &bucket);
     let weir = weir.start();
@@ -85,6 +94,49 @@ fn kills_with_kafka_and_s3_lose_nothing_that_was_logged() {
         download(&bucket, &local);
         crate::support::parquet::column(&local.join("rows").join(&topic), "id")
     });
+}
+
+/// A gateway and a drain in processes of their own, with only the topic between them.
+#[test]
+fn a_gateway_and_a_drain_apart_make_one_path() {
+    let model = Model::start();
+    let topic = kafka::topic(&kafka::brokers(), "apart", 2);
+    let brokers = kafka::brokers();
+    let gateway = Weir::new(&format!(
+        "roles: [gateway]\nroutes: {{ m: {{ upstream: {}, model: {topic} }} }}\nkafka: {{ brokers: [{brokers}] }}\n",
+        model.url()
+    ))
+    .start();
+    let drain =
+        Weir::new(&format!("roles: [drain]\nkafka: {{ brokers: [{brokers}] }}\ndrain: {{ topics: [{topic}] }}\n"))
+            .start();
+    let mut client = gateway.client();
+    for n in 0..60 {
+        client.post("/predict", format!(r#"{{"x":{n}}}"#).as_bytes()).expect("an answer");
+    }
+    until("the topic has every row", || number(&gateway.status(), "/rows/delivered") == 60);
+    let (status, report) = drain.settle();
+    assert_eq!(rows(&report), 60);
+    assert_eq!(number(&status, "/rows/stored"), 60);
+    assert_eq!(number(&gateway.status(), "/calls/logged"), 60);
+}
+
+/// What is no record is a row all the same, and holds nothing up.
+#[test]
+fn a_message_that_is_no_json_is_a_quarantined_row() {
+    let topic = kafka::topic(&kafka::brokers(), "poison", 1);
+    let weir = Weir::new(&format!(
+        "roles: [drain]\nkafka: {{ brokers: [{}] }}\ndrain: {{ topics: [{topic}] }}\n",
+        kafka::brokers()
+    ));
+    let answers = weir.dir.join("answers.jsonl").display().to_string();
+    python::run(&["producer.py", "flask", &kafka::brokers(), &topic, "20", &answers]);
+    python::run(&["producer.py", "poison", &kafka::brokers(), &topic, "1", &answers]);
+    python::run(&["producer.py", "fastapi", &kafka::brokers(), &topic, "20", &answers]);
+    weir.drain();
+    let report = weir.verify();
+    assert_eq!(rows(&report), 41, "{report:#}");
+    assert_eq!(report["tables"][&topic]["quarantined"], Value::from(1), "{report:#}");
 }
 
 /// What Flask with kafka-python and FastAPI with aiokafka publish by hand is drained by a weir that has no routes.

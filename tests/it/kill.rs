@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::support::http::Client;
 use crate::support::model::Model;
-use crate::support::weir::{Weir, dropped, number, rows};
+use crate::support::weir::{Weir, balanced, dropped, number, rows};
 
 /// Kills in the test command; `WEIR_KILLS` sets another number.
 fn kills() -> u32 {
@@ -70,6 +70,7 @@ pub fn torment(weir: &mut Weir, kills: u32, seed: u64, stored_ids: impl Fn(&Weir
     let mut dice = seed;
     for _ in 0..kills {
         weir.up();
+        only_crashes(&weir.status());
         let load = Load::start(weir, 4);
         dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         std::thread::sleep(Duration::from_millis(30 + (dice >> 33) % 400));
@@ -81,7 +82,8 @@ pub fn torment(weir: &mut Weir, kills: u32, seed: u64, stored_ids: impl Fn(&Weir
     let (status, report) = weir.settle();
     let seen = number(&status, "/calls/seen");
     let crashed = status.pointer("/calls/dropped/crash").and_then(serde_json::Value::as_u64).unwrap_or(0);
-    assert_eq!(dropped(&status), crashed, "only crashes drop: {status:#}");
+    only_crashes(&status);
+    assert_eq!(seen, number(&status, "/calls/logged") + crashed, "what is gone is exactly what crashed");
     assert!(seen <= tried, "{seen} seen of {tried} tried");
     assert_eq!(rows(&report), number(&status, "/rows/appended"), "{report:#}");
 
@@ -89,6 +91,9 @@ pub fn torment(weir: &mut Weir, kills: u32, seed: u64, stored_ids: impl Fn(&Weir
     let stored = stored_ids(weir);
     let unique: HashSet<&String> = stored.iter().collect();
     assert_eq!(unique.len(), stored.len(), "a row is stored twice");
+    let calls: HashSet<&str> =
+        stored.iter().map(|id| id.split_once('_').map_or(id.as_str(), |(call, _)| call)).collect();
+    assert_eq!(calls.len() as u64, number(&status, "/calls/logged"), "each logged call is stored");
     let missing = answered.iter().filter(|(id, rows)| {
         let first = if *rows == 1 { id.clone() } else { format!("{id}_0") };
         !unique.contains(&first)
@@ -101,6 +106,13 @@ pub fn torment(weir: &mut Weir, kills: u32, seed: u64, stored_ids: impl Fn(&Weir
             assert!(have == 0 || have == *rows, "half of a batch is stored: {id}");
         }
     }
+}
+
+/// The equations hold, and nothing but a crash has dropped a call.
+fn only_crashes(status: &serde_json::Value) {
+    balanced(status);
+    let crashed = status.pointer("/calls/dropped/crash").and_then(serde_json::Value::as_u64).unwrap_or(0);
+    assert_eq!(dropped(status), crashed, "only crashes drop: {status:#}");
 }
 
 #[test]

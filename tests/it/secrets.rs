@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use crate::support::http::Client;
-use crate::support::python::Server;
+use crate::support::kafka;
+use crate::support::python::{self, Server};
 use crate::support::weir::{Weir, number};
 
 const CANARY: &str = "canary-7f3d9c-kept-nowhere";
@@ -25,9 +26,23 @@ fn holding(folder: &Path, found: &mut Vec<String>) {
 
 #[test]
 fn a_422_that_echoes_a_redacted_value_leaks_it_nowhere() {
+    search("churn", "");
+}
+
+#[test]
+fn neither_does_it_leak_into_a_topic() {
+    let topic = kafka::topic(&kafka::brokers(), "secrets", 1);
+    search(&topic, &format!("kafka: {{ brokers: [{}] }}\n", kafka::brokers()));
+    let seen = python::run(&["topic.py", &kafka::brokers(), &topic, "3"]);
+    assert!(seen.contains("monthly_charge"), "the good row is there: {seen}");
+    assert!(!seen.contains(CANARY), "{seen}");
+}
+
+/// Sends canaries through a weir in front of FastAPI and searches everything that it leaves behind.
+fn search(model: &str, kafka: &str) {
     let server = Server::fastapi();
     let weir = Weir::new(&format!(
-        "routes: {{ churn: {{ upstream: http://{}, capture: {{ bodies: always }}, redact: {{ inputs.note: drop }} }} }}\n",
+        "routes: {{ churn: {{ upstream: http://{}, model: {model}, capture: {{ bodies: always }}, redact: {{ inputs.note: drop }} }} }}\n{kafka}",
         server.address
     ))
     .start();

@@ -1,6 +1,6 @@
 """Fills a topic in the plain form, as model servers do that publish by hand.
 
-usage: producer.py flask|fastapi BROKER TOPIC COUNT ANSWERS
+usage: producer.py flask|fastapi|poison BROKER TOPIC COUNT ANSWERS
 """
 
 import asyncio
@@ -70,6 +70,13 @@ def with_aiokafka(broker, topic, rows):
 
 def main():
     kind, broker, topic, count, path = sys.argv[1:6]
+    if kind == "poison":
+        from kafka import KafkaProducer
+
+        producer = KafkaProducer(bootstrap_servers=broker)
+        producer.send(topic, b'{"id": "torn", "inputs": {"age"')
+        producer.flush()
+        return
     rows = list(records(kind, int(count)))
     {"flask": with_kafka_python, "fastapi": with_aiokafka}[kind](broker, topic, rows)
     with open(path, "a", encoding="utf-8") as out:
