@@ -3,10 +3,16 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
 
 use super::LogError;
+
+/// How long the lock is asked for before its holder is named: a process that is just ending still holds it, and so does, until it
+/// runs its own program, a child that was forked while the lock was held.
+const PATIENCE: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Held until dropped; the kernel releases it when the process dies.
 #[derive(Debug)]
@@ -24,7 +30,7 @@ impl Lock {
             .truncate(false)
             .open(&path)
             .map_err(|source| LogError::io("open", &path, source))?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match lock_soon(&file) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let mut text = String::new();
@@ -38,5 +44,15 @@ impl Lock {
             .and_then(|()| writeln!(file, "{}", std::process::id()))
             .map_err(|source| LogError::io("write", &path, source))?;
         Ok(Lock { _file: file })
+    }
+}
+
+fn lock_soon(file: &File) -> rustix::io::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) if begun.elapsed() < PATIENCE => std::thread::sleep(LOOK),
+            locked => return locked,
+        }
     }
 }
