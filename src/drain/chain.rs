@@ -258,11 +258,6 @@ impl Chain {
         }
     }
 
-    /// Somebody made a newer generation: this chain is at its end.
-    pub fn superseded(&mut self, newer: u32) {
-        self.state = State::Refused(Box::new(Refusal::Superseded { chain: self.id().into(), newer }));
-    }
-
     fn stored(&mut self, sealed: Sealed) -> Outcome {
         self.head = Head::of_file(sealed.key, &sealed.footer);
         Outcome::Stored

@@ -73,10 +73,6 @@ pub enum Refusal {
          and the drain goes on by itself"
     )]
     Strange { key: String, why: String },
-
-    /// A newer generation was made while this one was drained.
-    #[error("{chain}: generation {newer} of this origin exists: this drain goes on there")]
-    Superseded { chain: Name, newer: u32 },
 }
 
 /// A chain as messages name it.

@@ -219,11 +219,6 @@ impl KafkaWatch {
             thread::sleep(CATCH_UP_LOOK);
         }
     }
-
-    /// Whether reading waits for room in the spool: the drain should seal its largest partition.
-    pub fn spool_is_full(&self) -> bool {
-        self.shared.is_full()
-    }
 }
 
 impl Source for KafkaSource {

@@ -57,7 +57,6 @@ pub struct FileWriter<W: Write + Send> {
     misfits: Survey,
     rows: u64,
     quarantined: u64,
-    timestamps_ms: Option<(i64, i64)>,
 }
 
 enum Output<W: Write + Send> {
@@ -113,7 +112,6 @@ impl<W: Write + Send> FileWriter<W> {
             misfits: Survey::default(),
             rows: 0,
             quarantined: 0,
-            timestamps_ms: None,
         })
     }
 
@@ -134,9 +132,6 @@ impl<W: Write + Send> FileWriter<W> {
         }
         self.rows += 1;
         self.quarantined += u64::from(pushed.kind == RowKind::Quarantined);
-        let at = message.timestamp_ms;
-        let (first, last) = self.timestamps_ms.unwrap_or((at, at));
-        self.timestamps_ms = Some((first.min(at), last.max(at)));
         if self.builder.is_full() {
             self.write_batch()?;
         }
@@ -163,11 +158,6 @@ impl<W: Write + Send> FileWriter<W> {
     /// What the rows have that the schema has not; all rows are counted, the keys of those that fit are not.
     pub fn misfits(&self) -> &Survey {
         &self.misfits
-    }
-
-    /// Lowest and highest message timestamp, milliseconds since the epoch.
-    pub fn min_max_timestamp(&self) -> Option<(i64, i64)> {
-        self.timestamps_ms
     }
 
     /// Writes what is open and the footer with these keys and values.

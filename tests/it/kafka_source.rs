@@ -302,7 +302,6 @@ fn a_full_spool_pauses_reading_and_nothing_is_lost() {
     while next.values().any(|n| *n < 400) {
         reading.until("a full spool or the end", |r| r.watch.status().paused || r.watch.at_end());
         pauses += usize::from(reading.watch.status().paused);
-        assert_eq!(reading.source.full(), reading.watch.spool_is_full());
         assert!(reading.source.full() || !reading.watch.status().paused, "the drain is told that it has to store");
         let used = reading.watch.status().spool_bytes;
         // Over by no more than what librdkafka had fetched before the pause took hold.
