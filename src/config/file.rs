@@ -275,7 +275,7 @@ pub struct CreateTopics {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Drain {
-    /// Topics to drain; `{model}` stands for the topics of this process's routes and logs.
+    /// Topics to drain; `{model}` stands for the topics of this process's routes and logs, `fraud-*` and `^fraud-(eu|us)$` are patterns.
     pub topics: Vec<String>,
     /// Name under which the position is committed to Kafka.
     pub group: String,

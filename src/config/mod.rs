@@ -12,6 +12,7 @@ mod read;
 mod report;
 mod show;
 mod starter;
+mod topics;
 mod tree;
 pub mod units;
 mod values;
@@ -19,6 +20,7 @@ mod values;
 pub use report::{ConfigError, Place};
 pub use show::json_schema;
 pub use starter::init_yaml;
+pub use topics::{BadPattern, topic_pattern};
 pub use units::Span;
 
 use std::collections::BTreeMap;
@@ -250,7 +252,7 @@ pub struct CreateTopics {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Drain {
-    /// Topic names; `{model}` stands for the topics of this process's routes and logs.
+    /// Names and patterns ([`topic_pattern`]); `{model}` stands for the topics of this process's routes and logs.
     pub topics: Vec<String>,
     pub group: String,
     /// `true`: from the earliest offset of a new origin, `false`: from its end.

@@ -35,7 +35,7 @@ use ask::Ask;
 use consume::{Consume, Context};
 use discover::Discover;
 use shared::Shared;
-pub use topics::{BadPattern, TopicPicker};
+pub use topics::TopicPicker;
 
 /// How often [`KafkaWatch::catch_up`] looks.
 const CATCH_UP_LOOK: Duration = Duration::from_millis(10);

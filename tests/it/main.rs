@@ -5,6 +5,7 @@
 mod support;
 
 mod cli;
+mod foreign;
 mod kafka_path;
 mod kafka_s3;
 mod kafka_source;

@@ -6,7 +6,7 @@ use super::Rules;
 use crate::config::file::{self, File, Start};
 use crate::config::report::ConfigError;
 use crate::config::units::Span;
-use crate::config::{CreateTopics, Drain, Kafka, Roles};
+use crate::config::{CreateTopics, Drain, Kafka, Roles, topic_pattern};
 
 const LANES_MAX: u32 = 64;
 const RECORD_BYTES_MIN: u64 = 1_000;
@@ -172,11 +172,21 @@ pub(super) fn drain(at: &Rules<'_>, file: &File, roles: Roles) -> Result<Drain, 
         return Err(at.wrong(&key("writers"), what, "write `writers: 1`, or remove it"));
     }
     for topic in &drain.topics {
-        if topic.contains(['*', '^', '?']) {
-            let what = format!("`{topic}` is a pattern of topics, which is not in this version");
-            return Err(at.wrong(&key("topics"), what, "write the topics' names"));
+        match topic_pattern(topic) {
+            Err(error) => {
+                // The parser draws the place over several lines; the last says what it is.
+                let said = error.source.to_string();
+                let said = said.lines().last().unwrap_or_default().trim_start_matches("error: ");
+                let what = format!("`{topic}` is no pattern of topics: {said}");
+                return Err(at.wrong(&key("topics"), what, "write for example `\"^fraud-.*\"` or `\"fraud-*\"`"));
+            }
+            Ok(Some(_)) if topic.contains("{model}") => {
+                let what = format!("`{topic}` is a pattern, in which `{{model}}` has no meaning");
+                return Err(at.wrong(&key("topics"), what, "write `\"{model}\"` and the pattern as two topics"));
+            }
+            Ok(Some(_)) => {}
+            Ok(None) => topic_template(at, &key("topics"), topic)?,
         }
-        topic_template(at, &key("topics"), topic)?;
     }
     if file.kafka.is_none() && at.tree.entry(&key("topics")).is_some() && drain.topics != ["{model}"] {
         let what = "`drain.topics` names topics of Kafka, but there is no `kafka:`";

@@ -150,7 +150,8 @@ refused_after_smallest! {
     no_partitions: kafka("  create_topics: { partitions: 0 }"), "7:32", "too small", "1 to 10000";
 
     topics_without_kafka: "drain: { topics: [a] }", "5:18", "no `kafka:`", "remove it";
-    a_pattern_of_topics: kafka("drain: { topics: ['^a.*'] }"), "7:18", "not in this version", "names";
+    a_pattern_of_topics_that_is_none: kafka("drain: { topics: ['^a('] }"), "7:18", "no pattern of topics", "^fraud-.*";
+    a_model_in_a_pattern: kafka("drain: { topics: ['{model}-*'] }"), "7:18", "no meaning", "two topics";
     no_topics: kafka("drain: { topics: [] }"), "7:18", "nothing would be drained", "{model}";
     several_writers: "drain: { writers: 2 }", "5:19", "not in this version", "writers: 1";
     a_start_that_is_none: "drain: { start: beginning }", "5:17", "not one of", "`earliest` or `latest`";
@@ -186,6 +187,9 @@ fn a_drain_without_routes_must_name_its_topics() {
     let error = config(text).unwrap_err();
     assert!(error.what.contains("`{model}`") && error.fix.contains("topics: ["), "{error}");
     assert_eq!(good(&format!("{text}drain: {{ topics: [churn] }}\n")).drain.topics, ["churn"]);
+    let patterns = ["^fraud-(eu|us)$", "credit-*"];
+    let topics = format!("drain: {{ topics: ['{}', '{}'] }}\n", patterns[0], patterns[1]);
+    assert_eq!(good(&format!("{text}{topics}")).drain.topics, patterns);
 }
 
 #[test]

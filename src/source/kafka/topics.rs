@@ -5,18 +5,11 @@ use std::sync::Arc;
 
 use regex::Regex;
 
-/// A pattern that cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("`{pattern}` is not a topic pattern; write a regular expression that starts with `^`, or a name with `*`")]
-pub struct BadPattern {
-    pub pattern: String,
-    #[source]
-    pub source: regex::Error,
-}
+use crate::config::topic_pattern;
 
 /// Gives the names and patterns wanted at present; asked again and again, as models and their topics appear.
 ///
-/// A text that starts with `^` is a regular expression over the whole name, one with a `*` matches any characters there, all others are names.
+/// What is a pattern says [`topic_pattern`].
 #[derive(Clone)]
 pub struct TopicPicker(Arc<dyn Fn() -> Vec<String> + Send + Sync>);
 
@@ -30,15 +23,10 @@ impl TopicPicker {
         TopicPicker::new(move || names.clone())
     }
 
-    /// Whether a text would be read as intended; for `weir check`.
-    pub fn check(text: &str) -> Result<(), BadPattern> {
-        pattern(text).map(drop)
-    }
-
     pub(super) fn current(&self) -> Wanted {
         let mut wanted = Wanted::default();
         for text in (self.0)() {
-            match pattern(&text) {
+            match topic_pattern(&text) {
                 Ok(Some(pattern)) => wanted.patterns.push(pattern),
                 Ok(None) => wanted.names.push(text),
                 Err(error) => wanted.bad.push(error.to_string()),
@@ -65,23 +53,11 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// Kafka's own topics are read only by their exact names.
+    /// Topics of Kafka itself and of its tools (`__consumer_offsets`, `_schemas`) are read only by their exact names.
     pub fn takes(&self, topic: &str) -> bool {
         self.names.binary_search_by(|n| n.as_str().cmp(topic)).is_ok()
-            || !topic.starts_with("__") && self.patterns.iter().any(|p| p.is_match(topic))
+            || !topic.starts_with(['_', '.']) && self.patterns.iter().any(|p| p.is_match(topic))
     }
-}
-
-fn pattern(text: &str) -> Result<Option<Regex>, BadPattern> {
-    let expression = if let Some(expression) = text.strip_prefix('^') {
-        format!("^(?:{})$", expression.strip_suffix('$').unwrap_or(expression))
-    } else if text.contains('*') {
-        let parts: Vec<String> = text.split('*').map(regex::escape).collect();
-        format!("^{}$", parts.join(".*"))
-    } else {
-        return Ok(None);
-    };
-    Regex::new(&expression).map(Some).map_err(|source| BadPattern { pattern: text.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -104,12 +80,13 @@ mod tests {
         let wanted = TopicPicker::fixed(vec!["*".into()]).current();
         assert!(wanted.takes("churn"));
         assert!(!wanted.takes("__consumer_offsets"));
+        assert!(!wanted.takes("_schemas"), "a table's folder cannot begin with an underscore");
         assert!(TopicPicker::fixed(vec!["__mine".into()]).current().takes("__mine"));
     }
 
     #[test]
     fn a_bad_pattern_is_named() {
-        assert!(TopicPicker::check("^(").unwrap_err().to_string().contains("`^(`"));
-        assert_eq!(TopicPicker::fixed(vec!["^(".into()]).current().bad.len(), 1);
+        let bad = TopicPicker::fixed(vec!["^(".into()]).current().bad;
+        assert!(bad.len() == 1 && bad[0].contains("`^(`"), "{bad:?}");
     }
 }
