@@ -208,16 +208,25 @@ fn a_pattern_takes_the_topics_it_matches_and_those_that_come_later() {
     assert!(report["tables"].get(&other).is_none(), "{report:#}");
 }
 
-/// They do not share the work, but each row is there once, whatever becomes of either.
 #[test]
 fn two_drains_of_different_groups_on_one_root_store_each_row_once() {
+    two_drains("one", "two");
+}
+
+#[test]
+fn two_drains_of_one_group_on_one_root_store_each_row_once() {
+    two_drains("both", "both");
+}
+
+/// They do not share the work, but each row is there once, whatever becomes of either.
+fn two_drains(first: &str, second: &str) {
     let topic = topic(&brokers(), "two", 1);
     let shared = tempfile::tempdir().expect("a folder");
     let drain = |group: &str| {
         let to = shared.path().display();
         drain_of(&topic, &format!(", group: {group} }}\nstore: {{ to: \"{to}\", roll: {{ every: 500ms }}")).start()
     };
-    let (mut one, two) = (drain("one"), drain("two"));
+    let (mut one, two) = (drain(first), drain(second));
     let mut sent = 0;
     let mut more = || {
         let values: Vec<String> =
