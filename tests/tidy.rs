@@ -411,3 +411,34 @@ mod the_reader_itself {
         assert_eq!(message("#[error(transparent)]"), None);
     }
 }
+
+/// The right that each call to S3 needs (AWS, "Actions, resources, and condition keys for Amazon S3").
+const S3_RIGHTS: &[(&str, &str)] = &[
+    ("put_object", "s3:PutObject"),
+    ("get_object", "s3:GetObject"),
+    ("head_object", "s3:GetObject"),
+    ("list_objects_v2", "s3:ListBucket"),
+];
+
+#[test]
+fn the_policy_file_allows_what_the_store_calls_and_nothing_else() {
+    let mut needed = std::collections::BTreeSet::new();
+    for source in sources("src/drain/store", &[".rs"]).iter().filter(|source| !source.path.ends_with("tests.rs")) {
+        let joined: String = source.text.split_whitespace().collect();
+        for call in joined.split("self.client.").skip(1) {
+            let name: String = call.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            let right = S3_RIGHTS.iter().find(|(known, _)| *known == name);
+            needed.insert(
+                right.unwrap_or_else(|| panic!("{}: what right does `{name}` need?", source.path)).1.to_owned(),
+            );
+        }
+    }
+    assert!(needed.len() >= 3, "the calls were found: {needed:?}");
+    let text = fs::read_to_string(root().join("deploy/s3-policy.json")).expect("the policy file");
+    let policy: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let statements = policy["Statement"].as_array().expect("statements");
+    let actions = statements.iter().flat_map(|statement| statement["Action"].as_array().expect("actions"));
+    let allowed: std::collections::BTreeSet<String> =
+        actions.map(|action| action.as_str().expect("a word").to_owned()).collect();
+    assert_eq!(allowed, needed);
+}
