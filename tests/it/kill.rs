@@ -63,20 +63,52 @@ impl Load {
     }
 }
 
-/// Kills `weir` again and again under load, then settles it and accounts for every call. `stored_ids`: the `id` column of every file.
+/// How a process ends.
+pub enum Death {
+    /// kill -9 after this time.
+    After(Duration),
+    /// At a failpoint: its name and action.
+    At(&'static str),
+}
+
+/// Kills `weir` again and again at random moments under load, then settles it and accounts for every call.
 pub fn torment(weir: &mut Weir, kills: u32, seed: u64, stored_ids: impl Fn(&Weir) -> Vec<String>) {
+    let mut dice = seed;
+    let deaths = (0..kills).map(|_| {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        Death::After(Duration::from_millis(30 + (dice >> 33) % 400))
+    });
+    die_and_account(weir, deaths, stored_ids);
+}
+
+/// Has `weir` die under load in each of these ways, then settles it and accounts for every call. `stored_ids`: the `id` column of every file.
+pub fn die_and_account(
+    weir: &mut Weir,
+    deaths: impl Iterator<Item = Death>,
+    stored_ids: impl Fn(&Weir) -> Vec<String>,
+) {
     let mut answered: Vec<(String, u64)> = Vec::new();
     let mut tried = 0;
-    let mut dice = seed;
-    for _ in 0..kills {
-        weir.up();
-        only_crashes(&weir.status());
-        let load = Load::start(weir, 4);
-        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        std::thread::sleep(Duration::from_millis(30 + (dice >> 33) % 400));
-        weir.kill();
-        tried += load.tried.load(Ordering::SeqCst);
-        answered.extend(load.join());
+    for death in deaths {
+        let load = match death {
+            Death::After(time) => {
+                weir.up();
+                only_crashes(&weir.status());
+                let load = Load::start(weir, 4);
+                std::thread::sleep(time);
+                weir.kill();
+                Some(load)
+            }
+            Death::At(failpoint) => {
+                let load = weir.up_to_die(failpoint).then(|| Load::start(weir, 4));
+                weir.until_dead();
+                load
+            }
+        };
+        if let Some(load) = load {
+            tried += load.tried.load(Ordering::SeqCst);
+            answered.extend(load.join());
+        }
     }
     weir.up();
     let (status, report) = weir.settle();

@@ -5,6 +5,7 @@
 mod support;
 
 mod cli;
+mod crash_points;
 mod foreign;
 mod kafka_path;
 mod kafka_s3;

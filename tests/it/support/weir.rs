@@ -50,21 +50,54 @@ impl Weir {
 
     /// Starts it (again).
     pub fn up(&mut self) {
+        self.spawn(None);
+        until("weir has started", || {
+            if let Some(status) = self.ended() {
+                panic!("weir ended at once with {status}:\n{}", self.stderr());
+            }
+            self.run_file_path().exists()
+        });
+    }
+
+    /// Starts it to die at a failpoint (`drain_before_create`, `2*off->panic` before it if not at once); whether it came to serve.
+    pub fn up_to_die(&mut self, failpoint: &str) -> bool {
+        self.spawn(Some(failpoint));
+        until("weir has started or died", || self.ended().is_some() || self.run_file_path().exists());
+        self.run_file_path().exists() && self.ended().is_none()
+    }
+
+    /// Waits until it has died by its own hand; panics if it ended in another way.
+    pub fn until_dead(&mut self) {
+        let mut status = None;
+        until("weir has died", || {
+            status = self.ended();
+            status.is_some()
+        });
+        self.child = None;
+        let signal = status.and_then(|status| std::os::unix::process::ExitStatusExt::signal(&status));
+        assert_eq!(signal, Some(6), "it aborted: {status:?}\n{}", self.stderr());
+    }
+
+    fn spawn(&mut self, failpoints: Option<&str>) {
         assert!(self.child.is_none(), "weir runs already");
-        let run_file = self.dir.join("weir-data/run.json");
-        let _gone = std::fs::remove_file(&run_file);
+        let _gone = std::fs::remove_file(self.run_file_path());
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.dir.join("stderr.log")).expect("log");
         let out = log.try_clone().expect("log");
         let mut command = self.command(&["run"]);
         command.stdin(Stdio::null()).stdout(out).stderr(log);
+        if let Some(failpoints) = failpoints {
+            command.env("FAILPOINTS", failpoints);
+        }
         process::die_with_parent(&mut command);
         self.child = Some(command.spawn().expect("weir starts"));
-        until("weir has started", || {
-            if let Some(status) = self.child.as_mut().and_then(|c| c.try_wait().expect("wait")) {
-                panic!("weir ended at once with {status}:\n{}", self.stderr());
-            }
-            run_file.exists()
-        });
+    }
+
+    fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut().and_then(|child| child.try_wait().expect("wait"))
+    }
+
+    fn run_file_path(&self) -> PathBuf {
+        self.dir.join("weir-data/run.json")
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
@@ -97,7 +130,7 @@ impl Weir {
     }
 
     fn run_file(&self) -> Value {
-        let text = std::fs::read(self.dir.join("weir-data/run.json")).expect("run.json");
+        let text = std::fs::read(self.run_file_path()).expect("run.json");
         serde_json::from_slice(&text).expect("run.json is JSON")
     }
 
