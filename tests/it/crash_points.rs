@@ -1,6 +1,7 @@
-//! The process dies at each step between two durable facts (failpoints in the binary): nothing that was logged is lost, nothing is stored twice.
+//! The process dies at points between two durable facts (failpoints in the binary), one life after another: in the end nothing that was logged is
+//! lost, nothing is stored twice.
 //!
-//! The K numbers are those of the design's crash list. A point that is never reached fails the test: the process must die at it.
+//! The K numbers are those of the design's crash list. A point that is never reached fails the test: the process must die at it, and say so.
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ const DRAIN: &[&str] = &[
     "drain_after_commit=panic",  // K12
 ];
 
-/// Steps of the log (K27), and each again after it has gone well a few times.
+/// Steps of the log (K27), two of them again after they have gone well a few times.
 const LOG: &[&str] = &[
     "log.append=panic",
     "log.append=20*off->panic",
@@ -38,7 +39,7 @@ fn deaths<'a>(points: impl Iterator<Item = &'a &'static str>) -> impl Iterator<I
 }
 
 #[test]
-fn at_every_step_without_kafka() {
+fn at_points_of_log_and_drain_without_kafka() {
     let model = Model::start();
     let mut weir = Weir::new(&format!(
         "routes: {{ m: {{ upstream: {} }} }}\nlog: {{ segment: 64KiB }}\nstore: {{ roll: {{ size: 64KiB, every: 1s }} }}\n",

@@ -101,7 +101,7 @@ pub fn die_and_account(
             }
             Death::At(failpoint) => {
                 let load = weir.up_to_die(failpoint).then(|| Load::start(weir, 4));
-                weir.until_dead();
+                weir.until_dead(failpoint);
                 load
             }
         };

@@ -17,6 +17,8 @@ pub struct Weir {
     pub dir: PathBuf,
     child: Option<Child>,
     environment: Vec<(String, String)>,
+    /// Bytes of stderr.log that earlier lives wrote.
+    said_before: usize,
     _keep: Option<tempfile::TempDir>,
 }
 
@@ -34,7 +36,7 @@ impl Weir {
         std::fs::create_dir_all(dir).expect("the folder");
         let head = "version: 1\nlisten: { address: 127.0.0.1:0 }\nadmin: { address: 127.0.0.1:0 }\n";
         std::fs::write(dir.join("weir.yaml"), format!("{head}{yaml}")).expect("weir.yaml");
-        Weir { dir: dir.to_path_buf(), child: None, environment: Vec::new(), _keep: None }
+        Weir { dir: dir.to_path_buf(), child: None, environment: Vec::new(), said_before: 0, _keep: None }
     }
 
     pub fn env(mut self, name: &str, value: &str) -> Weir {
@@ -59,15 +61,15 @@ impl Weir {
         });
     }
 
-    /// Starts it to die at a failpoint (`drain_before_create`, `2*off->panic` before it if not at once); whether it came to serve.
+    /// Starts it to die at a failpoint (`drain_before_create=panic`, `drain_before_create=2*off->panic`); whether it came to serve.
     pub fn up_to_die(&mut self, failpoint: &str) -> bool {
         self.spawn(Some(failpoint));
         until("weir has started or died", || self.ended().is_some() || self.run_file_path().exists());
         self.run_file_path().exists() && self.ended().is_none()
     }
 
-    /// Waits until it has died by its own hand; panics if it ended in another way.
-    pub fn until_dead(&mut self) {
+    /// Waits until it has died at this failpoint; panics if it ended in another way, or elsewhere.
+    pub fn until_dead(&mut self, failpoint: &str) {
         let mut status = None;
         until("weir has died", || {
             status = self.ended();
@@ -76,11 +78,15 @@ impl Weir {
         self.child = None;
         let signal = status.and_then(|status| std::os::unix::process::ExitStatusExt::signal(&status));
         assert_eq!(signal, Some(6), "it aborted: {status:?}\n{}", self.stderr());
+        let name = failpoint.split('=').next().unwrap_or_default();
+        let life = self.stderr().split_off(self.said_before);
+        assert!(life.contains(&format!("failpoint {name} panic")), "it died elsewhere than at {name}:\n{life}");
     }
 
     fn spawn(&mut self, failpoints: Option<&str>) {
         assert!(self.child.is_none(), "weir runs already");
         let _gone = std::fs::remove_file(self.run_file_path());
+        self.said_before = self.stderr().len();
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.dir.join("stderr.log")).expect("log");
         let out = log.try_clone().expect("log");
         let mut command = self.command(&["run"]);
