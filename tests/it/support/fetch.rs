@@ -99,6 +99,10 @@ impl Tied {
         Tied { pid, ended: Some(ended), keeper: Some(keeper.unwrap()) }
     }
 
+    pub fn signal(&self, signal: Signal) {
+        super::process::signal(self.pid, signal);
+    }
+
     /// Whether it has ended by itself (it stays a zombie until this is dropped).
     pub fn has_ended(&self) -> bool {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();

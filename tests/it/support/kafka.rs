@@ -14,10 +14,12 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
+use rustix::process::Signal;
 use tempfile::TempDir;
 use weir::config;
 
 use super::fetch::{Tied, fetched, free_port, must_run};
+use super::relay::Relay;
 
 const VERSION: &str = "4.4.0";
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -33,9 +35,15 @@ pub struct Broker {
 impl Broker {
     /// A broker that answers.
     pub fn start() -> Broker {
+        Broker::behind(&[])
+    }
+
+    /// A broker that answers, with a listener behind each of these relays: who asks through a relay is sent back to the same relay.
+    /// [`Broker::address`] leads past them.
+    pub fn behind(relays: &[&Relay]) -> Broker {
         // Another process may take a port between the look and the start.
         for _ in 0..3 {
-            let mut broker = Broker::prepare();
+            let mut broker = Broker::prepare_behind(relays);
             if broker.try_up() {
                 return broker;
             }
@@ -46,19 +54,32 @@ impl Broker {
 
     /// A broker that is not up yet; its address is known.
     pub fn prepare() -> Broker {
+        Broker::prepare_behind(&[])
+    }
+
+    /// The same, with a listener behind each of these relays.
+    pub fn prepare_behind(relays: &[&Relay]) -> Broker {
         let libs = libs();
         remove_dead_folders();
         let prefix = format!("kafka-{}-", std::process::id());
         let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let (port, controller) = (free_port(), free_port());
+        let (mut listeners, mut advertised, mut protocols) = (String::new(), String::new(), String::new());
+        for (n, relay) in relays.iter().enumerate() {
+            let behind = free_port();
+            relay.target(([127, 0, 0, 1], behind).into());
+            listeners += &format!(",RELAY{n}://127.0.0.1:{behind}");
+            advertised += &format!(",RELAY{n}://{}", relay.address());
+            protocols += &format!(",RELAY{n}:PLAINTEXT");
+        }
         let properties = format!(
             "process.roles=broker,controller\n\
              node.id=1\n\
              controller.quorum.voters=1@127.0.0.1:{controller}\n\
-             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listeners}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}\n\
              controller.listener.names=CONTROLLER\n\
-             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}\n\
              log.dirs={}\n\
              auto.create.topics.enable=false\n\
              offsets.topic.replication.factor=1\n\
@@ -99,6 +120,15 @@ impl Broker {
     /// Kills it as a crash would; its data stay.
     pub fn kill(&mut self) {
         self.process = None;
+    }
+
+    /// Stops it as a long pause would (SIGSTOP): its connections stay open.
+    pub fn pause(&self) {
+        self.process.as_ref().expect("the broker runs").signal(Signal::STOP);
+    }
+
+    pub fn resume(&self) {
+        self.process.as_ref().expect("the broker runs").signal(Signal::CONT);
     }
 
     fn output(&self) -> String {

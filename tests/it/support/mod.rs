@@ -9,6 +9,7 @@ pub mod model;
 pub mod parquet;
 pub mod process;
 pub mod python;
+pub mod relay;
 pub mod s3;
 pub mod weir;
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use aws_config::BehaviorVersion;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{Credentials, Region};
+use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use weir::config;
@@ -78,6 +79,20 @@ impl Gateway {
     /// kill -9.
     pub fn kill(&mut self) {
         self.process = None;
+    }
+
+    /// Stops it as a long pause would (SIGSTOP): its connections stay open.
+    pub fn pause(&self) {
+        self.process.as_ref().expect("the server runs").signal(Signal::STOP);
+    }
+
+    pub fn resume(&self) {
+        self.process.as_ref().expect("the server runs").signal(Signal::CONT);
+    }
+
+    /// `host:port`, for a relay.
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.address.parse().expect("an address")
     }
 
     /// Starts a killed one again, on the same port and folder.
