@@ -4,17 +4,29 @@ use super::{Context, Failure, chain, print_json, say};
 use crate::admin::status::{bytes, count, counted};
 use crate::log;
 
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+    /// Data folder [default: data_dir of the configuration]
+    #[arg(long, value_name = "DIR", global = true)]
+    dir: Option<std::path::PathBuf>,
+}
+
 #[derive(clap::Subcommand)]
-pub enum What {
+enum What {
     /// Lanes and segments of each topic's log
     Ls,
     /// Read every entry: checksums, lengths, sequence
     Verify,
 }
 
-pub fn run(context: &Context, what: What) -> Result<(), Failure> {
-    let data_dir = context.config_or_defaults()?.data_dir;
-    match what {
+pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    let data_dir = match args.dir {
+        Some(dir) => dir,
+        None => context.config_or_defaults()?.data_dir,
+    };
+    match args.what {
         What::Ls => {
             let topics = log::inspect(&data_dir).map_err(|error| Failure::Failed(chain(&error)))?;
             if context.json {

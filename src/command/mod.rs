@@ -67,8 +67,7 @@ enum Command {
     /// Show a table's columns and how to read it with each engine
     Schema(schema::Args),
     /// List or check the local log
-    #[command(subcommand)]
-    Log(log::What),
+    Log(log::Args),
     /// Print a completion script for a shell
     Completions {
         /// bash, zsh, fish, elvish or powershell
@@ -145,7 +144,7 @@ pub fn main() -> ExitCode {
         Command::Drain(args) => drain::run(&context, args),
         Command::Verify(args) => verify::run(&context, args),
         Command::Schema(args) => schema::run(&context, args),
-        Command::Log(what) => log::run(&context, what),
+        Command::Log(args) => log::run(&context, args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "weir", &mut std::io::stdout());
             Ok(())

@@ -120,12 +120,11 @@ pub(super) fn start_logging(console: &Console, default: &str) -> Result<(), Fail
     logs::init(console, logs::Format::on(console), Some(&filter)).map_err(|error| Failure::Usage(chain(&error)))
 }
 
-/// What a refused start means: a configuration that the data folder does not go with, or a failure.
+/// What a refused start means: a configuration that the data folder does not go with, or a failure. A data folder in use is a failure: the
+/// configuration may be right, and the same start succeeds once the other process has ended.
 pub(super) fn failure(error: AppError) -> Failure {
     match &error {
-        AppError::Log(
-            LogError::Locked { .. } | LogError::Reader { .. } | LogError::Root { .. } | LogError::Lanes { .. },
-        )
+        AppError::Log(LogError::Reader { .. } | LogError::Root { .. } | LogError::Lanes { .. })
         | AppError::Store(StoreError::Overwrites { .. }) => Failure::Config(format!("error: {}", chain(&error))),
         _ => Failure::Failed(chain(&error)),
     }

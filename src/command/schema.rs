@@ -16,6 +16,9 @@ use crate::table::Schema;
 pub struct Args {
     /// The table [default: every table's name, or the only table]
     table: Option<String>,
+    /// Data folder [default: data_dir of the configuration]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<std::path::PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -35,10 +38,11 @@ struct Column {
 }
 
 pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
-    let config = context.config_or_defaults()?;
+    let mut config = context.config_or_defaults()?;
+    config.overrides(None, args.dir);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let failed = |error: store::StoreError| Failure::Failed(chain(&error));
-    let store = store::open(&config.store, runtime.handle()).map_err(failed)?;
+    let store = store::open_to_read(&config.store, runtime.handle()).map_err(failed)?;
     let tables = tables(store.as_ref()).map_err(failed)?;
     let table = match (args.table, tables.as_slice()) {
         (Some(table), _) => table,

@@ -49,7 +49,7 @@ fn open(
 ) -> Result<std::sync::Arc<dyn store::Store>, Failure> {
     let opened = match root {
         Some(root) => store::open_address(root, s3_of(config), runtime),
-        None => store::open(&config.store, runtime),
+        None => store::open_to_read(&config.store, runtime),
     };
     opened.map_err(|error| Failure::Failed(chain(&error)))
 }

@@ -140,6 +140,14 @@ pub fn open(store: &config::Store, handle: &tokio::runtime::Handle) -> Result<Ar
     })
 }
 
+/// The same, to read only: a folder is neither made nor tidied.
+pub fn open_to_read(store: &config::Store, handle: &tokio::runtime::Handle) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match &store.to {
+        config::StoreTo::Folder(path) => Arc::new(Folder::open_to_read(path)?),
+        config::StoreTo::S3(s3) => Arc::new(S3Store::open(s3, handle)?),
+    })
+}
+
 /// Opens the store that an address names, to read it: `s3://bucket/prefix` or a folder, which is neither made nor
 /// tidied. `configured` lends its endpoint, region and addressing style to an S3 address.
 pub fn open_address(

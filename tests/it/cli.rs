@@ -65,6 +65,17 @@ fn status_log_and_schema_speak_of_the_running_process() {
     assert_eq!(lanes[0]["topic"], Value::from("m"));
     let sound = weir.cli(&["log", "verify"]);
     assert!(sound.status.success(), "{}", words(&sound));
+    // From elsewhere, without a configuration.
+    let dir = weir.dir.join("weir-data");
+    for (command, part) in [(&["log", "ls"][..], "lane 0"), (&["log", "verify"], "10 rows"), (&["schema"], "inputs.x")]
+    {
+        let output = std::process::Command::new(BINARY).args(command).arg("--dir").arg(&dir).current_dir("/").output();
+        let output = output.expect("weir runs");
+        assert!(output.status.success() && words(&output).contains(part), "{command:?}: {}", words(&output));
+    }
+    let nowhere = weir.cli(&["schema", "--dir", "nowhere"]);
+    assert_eq!(nowhere.status.code(), Some(1), "{}", words(&nowhere));
+    assert!(!weir.dir.join("nowhere").exists(), "a look makes no folder");
     let schema = words(&weir.cli(&["schema", "m"]));
     for part in ["inputs.x", "outputs.y", "duckdb", "polars", "pyarrow", "spark"] {
         assert!(schema.contains(part), "{schema}");

@@ -7,6 +7,7 @@ mod support;
 mod cli;
 mod crash_points;
 mod foreign;
+mod growth;
 mod kafka_path;
 mod kafka_s3;
 mod kafka_source;

@@ -39,6 +39,13 @@ impl Weir {
         Weir { dir: dir.to_path_buf(), child: None, environment: Vec::new(), said_before: 0, _keep: None }
     }
 
+    /// Adds to the configuration, for the next start.
+    pub fn more(&self, yaml: &str) {
+        let path = self.dir.join("weir.yaml");
+        let before = std::fs::read_to_string(&path).expect("weir.yaml");
+        std::fs::write(path, before + yaml).expect("weir.yaml");
+    }
+
     pub fn env(mut self, name: &str, value: &str) -> Weir {
         self.environment.push((name.to_string(), value.to_string()));
         self
