@@ -3,6 +3,8 @@
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use serde::Serialize;
 
@@ -13,6 +15,8 @@ use crate::app::log_options;
 use crate::config::{Config, Kafka};
 use crate::drain::store;
 use crate::log;
+use crate::publish;
+use crate::publish::topics::{self, TopicAnswer};
 
 const KAFKA_WAIT: Duration = Duration::from_secs(5);
 
@@ -106,13 +110,12 @@ fn upstream_line(route: &crate::config::Route) -> Line {
 
 fn kafka_lines(config: &Config, kafka: &Kafka) -> Vec<Line> {
     let brokers = kafka.brokers.join(",");
-    let consumer: Result<BaseConsumer, _> = rdkafka::ClientConfig::new()
-        .set("bootstrap.servers", &brokers)
-        .set("log_level", "0")
-        .set("allow.auto.create.topics", "false")
-        .create();
-    let metadata = match consumer.and_then(|c| c.fetch_metadata(None, KAFKA_WAIT)) {
-        Ok(metadata) => metadata,
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", &brokers).set("log_level", "0").set("allow.auto.create.topics", "false");
+    let consumer: Result<BaseConsumer, _> = client.create();
+    let answer = consumer.and_then(|c| c.fetch_metadata(None, KAFKA_WAIT).map(|metadata| (c, metadata)));
+    let (consumer, metadata) = match answer {
+        Ok(answer) => answer,
         Err(error) => {
             let fix = "start the brokers, or correct `kafka.brokers`; until then records wait in the log";
             return vec![bad("kafka", format!("{brokers}: {error}"), fix)];
@@ -121,21 +124,45 @@ fn kafka_lines(config: &Config, kafka: &Kafka) -> Vec<Line> {
     let mut lines = vec![good("kafka", format!("{} broker(s) at {brokers}", metadata.brokers().len()))];
     for route in &config.routes {
         let topic = kafka.topic.replace("{model}", route.model.as_ref().unwrap_or(&route.name));
-        let known = metadata.topics().iter().find(|t| t.name() == topic && !t.partitions().is_empty());
-        lines.push(match known {
-            Some(known) => good("topic", format!("{topic}  {} partitions", known.partitions().len())),
-            None if kafka.create_topics.is_some() => good("topic", format!("{topic} will be created")),
-            None => bad(
-                "topic",
-                format!("{topic} does not exist"),
-                &format!(
-                    "kafka-topics.sh --bootstrap-server {brokers} --create --topic {topic} --partitions 4 \
-                     --config message.timestamp.type=LogAppendTime, or set `kafka.create_topics`"
-                ),
-            ),
-        });
+        lines.push(topic_line(kafka, &client, consumer.client(), &topic));
     }
     lines
+}
+
+/// A topic and what its settings mean for the records on it.
+fn topic_line<C: ClientContext>(kafka: &Kafka, config: &ClientConfig, client: &Client<C>, topic: &str) -> Line {
+    let wanted = publish::wanted(kafka);
+    let (count, replicas) = match topics::ask(client, topic) {
+        TopicAnswer::Partitions { count, replicas } => (count, replicas),
+        TopicAnswer::Missing if kafka.create_topics.is_some() => {
+            return good("topic", format!("{topic} will be created"));
+        }
+        TopicAnswer::Missing => {
+            let fix = format!("{}, or set `kafka.create_topics`", topics::create_command(topic, &wanted));
+            return bad("topic", format!("{topic} does not exist"), &fix);
+        }
+        TopicAnswer::Unknown(why) | TopicAnswer::None(why) => {
+            return bad(
+                "topic",
+                format!("{topic}: {why}"),
+                "ask the brokers' operator; until then records wait in the log",
+            );
+        }
+    };
+    let mut text = format!("{topic}  {count} partitions, replication {replicas}");
+    match topics::describe(config, topic) {
+        Ok(settings) => {
+            let found = publish::findings(topic, count, replicas, &settings, &wanted);
+            if let Some(reason) = found.iter().find(|found| found.refuse) {
+                return bad("topic", reason.what.clone(), &reason.fix);
+            }
+            for notice in found {
+                text.push_str(&format!("\n!!           {notice}"));
+            }
+        }
+        Err(why) => text.push_str(&format!("\n!!           its settings could not be checked: {why}")),
+    }
+    good("topic", text)
 }
 
 fn store_line(config: &Config) -> Line {

@@ -242,6 +242,8 @@ pub struct Kafka {
     pub producer: BTreeMap<String, String>,
     pub consumer: BTreeMap<String, String>,
     pub create_topics: Option<CreateTopics>,
+    /// `drain.resend_window`: how long a drain remembers what a gateway sent.
+    pub resend_window: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

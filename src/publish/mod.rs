@@ -14,7 +14,8 @@ mod lane;
 mod pins;
 mod producer;
 mod run;
-mod topics;
+mod topic_settings;
+pub(crate) mod topics;
 mod window;
 
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ use crate::log::Logs;
 
 pub use client::Problem;
 pub(crate) use client::{ClientLog, ProblemSlot, client_config, lock};
+pub(crate) use topic_settings::{Wanted, findings};
 
 /// Why the publisher could not start. Brokers that are down are no reason.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +83,16 @@ pub struct StoppedReport {
     /// The lanes that hold them.
     pub lanes: Vec<LaneStatus>,
     pub problem: Option<Problem>,
+}
+
+/// What every topic of a configuration has to be.
+pub(crate) fn wanted(kafka: &config::Kafka) -> Wanted {
+    Wanted {
+        broker: kafka.brokers.first().cloned().unwrap_or_default(),
+        lanes: kafka.lanes,
+        message_bytes: producer::message_bytes(kafka),
+        resend_window: kafka.resend_window,
+    }
 }
 
 struct Shared {

@@ -188,6 +188,14 @@ impl Drop for Producer {
     }
 }
 
+/// What a message takes besides its value: key, headers, and what librdkafka reckons for a batch.
+const OVERHEAD_BYTES: u64 = 4096;
+
+/// The largest message, and the largest batch, that is sent.
+pub(crate) fn message_bytes(kafka: &config::Kafka) -> u64 {
+    kafka.record_bytes_max as u64 + OVERHEAD_BYTES
+}
+
 /// The producer's properties.
 pub(crate) fn config(kafka: &config::Kafka, producer_bytes: u64) -> ClientConfig {
     // librdkafka counts payloads only; half of the budget is left to its bookkeeping and to the batches under way.
@@ -195,12 +203,7 @@ pub(crate) fn config(kafka: &config::Kafka, producer_bytes: u64) -> ClientConfig
     let queue_messages = (producer_bytes / 2 / 256).clamp(1_000, 1_000_000).to_string();
     client_config(
         &kafka.brokers,
-        &[
-            ("linger.ms", "20"),
-            ("compression.type", "lz4"),
-            ("batch.num.messages", "10000"),
-            ("message.max.bytes", "1000000"),
-        ],
+        &[("linger.ms", "20"), ("compression.type", "lz4"), ("batch.num.messages", "10000")],
         &kafka.producer,
         &[
             ("enable.idempotence", "true"),
@@ -210,6 +213,7 @@ pub(crate) fn config(kafka: &config::Kafka, producer_bytes: u64) -> ClientConfig
             ("queue.buffering.max.messages", &queue_messages),
             ("allow.auto.create.topics", "false"),
             ("statistics.interval.ms", "0"),
+            ("message.max.bytes", &message_bytes(kafka).to_string()),
         ],
     )
 }

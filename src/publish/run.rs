@@ -11,7 +11,7 @@ use super::client::{ClientLog, ProblemSlot, lock};
 use super::lane::{Fed, LaneFeed};
 use super::producer::{self, Producer, Reports};
 use super::topics::{self, TopicAnswer};
-use super::{LaneStatus, PublishError, PublisherStatus, Shared, pins};
+use super::{LaneStatus, PublishError, PublisherStatus, Shared, Wanted, findings, pins, wanted};
 use crate::config;
 use crate::log::Logs;
 
@@ -53,12 +53,15 @@ struct Topic {
     pinned: Option<u32>,
     /// The brokers said that the pinned partitions exist.
     confirmed: bool,
+    /// What was said of its settings: each once.
+    said: Vec<String>,
     backoff: Backoff,
     problem: ProblemSlot,
 }
 
 pub(super) struct Run {
     kafka: config::Kafka,
+    wanted: Wanted,
     producer_bytes: u64,
     client_config: ClientConfig,
     log_dir: PathBuf,
@@ -93,6 +96,7 @@ impl Run {
         let reports = Reports::new(Arc::clone(&client_log), Arc::clone(&problem));
         let producer = Some(Producer::start(&client_config, Arc::clone(&reports))?);
         Ok(Run {
+            wanted: wanted(&kafka),
             kafka,
             producer_bytes,
             client_config,
@@ -191,7 +195,7 @@ impl Run {
             }
         }
         match topics::ask(producer.client(), name) {
-            TopicAnswer::Partitions(count) => {
+            TopicAnswer::Partitions { count, replicas } => {
                 let pinned = topic.pinned.unwrap_or(count);
                 if count < pinned {
                     return topic.wait_for(&format!(
@@ -199,6 +203,18 @@ impl Run {
                          remove {}/partitions.json if the topic was made anew",
                         folder.display()
                     ));
+                }
+                // Lanes that are pinned stay where they are, whatever partitions there are.
+                let places = if topic.pinned.is_some() { u32::MAX } else { count };
+                match topics::describe(&self.client_config, name) {
+                    Ok(settings) => {
+                        let found = findings(name, places, replicas, &settings, &self.wanted);
+                        if let Some(reason) = found.iter().find(|found| found.refuse) {
+                            return topic.wait_for(&reason.to_string());
+                        }
+                        found.iter().for_each(|found| topic.say(&found.to_string()));
+                    }
+                    Err(why) => topic.say(&format!("the settings of topic `{name}` could not be checked: {why}")),
                 }
                 if topic.pinned.is_none()
                     && let Err(error) = pins::save(&folder, pinned)
@@ -215,14 +231,17 @@ impl Run {
                 tracing::info!(topic = %name, partitions = count, pinned, "publishing to topic `{name}`");
             }
             TopicAnswer::Missing => match self.kafka.create_topics {
-                Some(how) => match topics::create(&self.client_config, name, how) {
+                Some(how) => match topics::create(&self.client_config, name, how, &self.wanted) {
                     Ok(()) => {
                         tracing::info!(topic = %name, partitions = how.partitions, "created topic `{name}`");
                         topic.backoff.failed(); // its partitions take a moment to have leaders
                     }
                     Err(why) => topic.wait_for(&format!("failed to create topic `{name}`: {why}")),
                 },
-                None => topic.wait_for(&topics::create_hint(&self.kafka.brokers, name, self.kafka.lanes)),
+                None => topic.wait_for(&format!(
+                    "topic `{name}` does not exist; set `kafka.create_topics`, or create it: {}",
+                    topics::create_command(name, &self.wanted)
+                )),
             },
             TopicAnswer::Unknown(why) => topic.wait_for(&why),
             // The client knows more exactly why nobody answers.
@@ -301,6 +320,14 @@ impl Run {
 }
 
 impl Topic {
+    /// Says something that holds nothing up.
+    fn say(&mut self, what: &str) {
+        if !self.said.iter().any(|said| said == what) {
+            tracing::warn!("{what}");
+            self.said.push(what.to_owned());
+        }
+    }
+
     fn wait_for(&mut self, why: &str) {
         if self.problem.get().is_none_or(|p| p.message != why) {
             tracing::warn!("{why}");

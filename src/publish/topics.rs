@@ -1,21 +1,27 @@
-//! Does the topic exist, with how many partitions; and making it where the configuration says so.
+//! Does the topic exist, with how many partitions and which settings; and making it where the configuration says so.
 
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::{Client, ClientContext, DefaultClientContext};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 
+use super::topic_settings::{MESSAGE_BYTES_BROKER, Settings, Wanted};
 use crate::config::CreateTopics;
 
 const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
+const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(2);
 const CREATE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the brokers say of a topic.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum TopicAnswer {
-    Partitions(u32),
+    Partitions {
+        count: u32,
+        /// Of the partition that has the fewest.
+        replicas: u32,
+    },
     Missing,
     /// An answer that may change: not authorised, no leader yet.
     Unknown(String),
@@ -35,15 +41,36 @@ pub(crate) fn ask<C: ClientContext>(client: &Client<C>, topic: &str) -> TopicAns
     match found.error().map(RDKafkaErrorCode::from) {
         Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => TopicAnswer::Missing,
         Some(error) => TopicAnswer::Unknown(format!("topic `{topic}`: {error}")),
-        None => match u32::try_from(found.partitions().len()) {
-            Ok(count) if count > 0 => TopicAnswer::Partitions(count),
-            _ => TopicAnswer::Unknown(format!("topic `{topic}` has no partitions yet")),
-        },
+        None => {
+            let replicas =
+                found.partitions().iter().map(|p| u32::try_from(p.replicas().len()).unwrap_or(u32::MAX)).min();
+            match (u32::try_from(found.partitions().len()), replicas) {
+                (Ok(count), Some(replicas)) => TopicAnswer::Partitions { count, replicas },
+                _ => TopicAnswer::Unknown(format!("topic `{topic}` has no partitions yet")),
+            }
+        }
     }
 }
 
-/// Makes a topic whose timestamps are the broker's. One that is there already is a success.
-pub(crate) fn create(config: &ClientConfig, topic: &str, how: CreateTopics) -> Result<(), String> {
+/// Asks for a topic's settings; waits at most two seconds. An error is no reason not to publish: reading settings is a right of its own.
+pub(crate) fn describe(config: &ClientConfig, topic: &str) -> Result<Settings, String> {
+    let options = AdminOptions::new().request_timeout(Some(DESCRIBE_TIMEOUT));
+    let resource = [ResourceSpecifier::Topic(topic)];
+    let described = block_on(admin(config)?.describe_configs(&resource, &options))?.map_err(|e| e.to_string())?;
+    match described.into_iter().next() {
+        Some(Ok(found)) => Ok(Settings::from(|name| found.get(name).and_then(|entry| entry.value.clone()))),
+        Some(Err(code)) => Err(code.to_string()),
+        None => Err("the brokers did not answer for it".into()),
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|e| e.to_string())?;
+    Ok(runtime.block_on(future))
+}
+
+/// A client for administration with the same brokers and log-in.
+fn admin(config: &ClientConfig) -> Result<AdminClient<DefaultClientContext>, String> {
     let mut admin_config = ClientConfig::new();
     for (name, value) in config.config_map() {
         // Properties of producers only would be complained about.
@@ -53,12 +80,18 @@ pub(crate) fn create(config: &ClientConfig, topic: &str, how: CreateTopics) -> R
             admin_config.set(name, value);
         }
     }
-    let admin: AdminClient<DefaultClientContext> = admin_config.create().map_err(|e| e.to_string())?;
+    admin_config.create().map_err(|e| e.to_string())
+}
+
+/// Makes a topic that takes every message and keeps each: timestamps of the broker, nothing compacted. One that is there already is a success.
+pub(crate) fn create(config: &ClientConfig, topic: &str, how: CreateTopics, wanted: &Wanted) -> Result<(), String> {
+    let message_bytes = wanted.message_bytes.max(MESSAGE_BYTES_BROKER).to_string();
     let new = NewTopic::new(topic, how.partitions, TopicReplication::Fixed(how.replication))
-        .set("message.timestamp.type", "LogAppendTime");
+        .set("message.timestamp.type", "LogAppendTime")
+        .set("cleanup.policy", "delete")
+        .set("max.message.bytes", &message_bytes);
     let options = AdminOptions::new().request_timeout(Some(CREATE_TIMEOUT)).operation_timeout(Some(CREATE_TIMEOUT));
-    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|e| e.to_string())?;
-    let results = runtime.block_on(admin.create_topics([&new], &options)).map_err(|e| e.to_string())?;
+    let results = block_on(admin(config)?.create_topics([&new], &options))?.map_err(|e| e.to_string())?;
     match results.into_iter().next() {
         Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(()),
         Some(Err((_, code))) => Err(code.to_string()),
@@ -67,10 +100,14 @@ pub(crate) fn create(config: &ClientConfig, topic: &str, how: CreateTopics) -> R
 }
 
 /// What an operator types to make a missing topic.
-pub(crate) fn create_hint(brokers: &[String], topic: &str, lanes: u32) -> String {
-    let broker = brokers.first().map_or("localhost:9092", String::as_str);
-    format!(
-        "topic `{topic}` does not exist; set `kafka.create_topics`, or create it: kafka-topics.sh --bootstrap-server {broker} --create \
-         --topic {topic} --partitions {lanes} --replication-factor 3 --config message.timestamp.type=LogAppendTime"
-    )
+pub(crate) fn create_command(topic: &str, wanted: &Wanted) -> String {
+    let Wanted { broker, lanes, message_bytes, .. } = wanted;
+    let mut command = format!(
+        "kafka-topics.sh --bootstrap-server {broker} --create --topic {topic} --partitions {lanes} --replication-factor 3 \
+         --config message.timestamp.type=LogAppendTime --config cleanup.policy=delete"
+    );
+    if *message_bytes > MESSAGE_BYTES_BROKER {
+        command.push_str(&format!(" --config max.message.bytes={message_bytes}"));
+    }
+    command
 }

@@ -26,13 +26,13 @@ const PRODUCER_BYTES: u64 = 32 << 20;
 const LANES: u32 = 4;
 
 /// A `data_dir` with its log and ledger open.
-struct Gateway {
-    logs: Logs,
+pub struct Gateway {
+    pub logs: Logs,
     ledger: Ledger,
 }
 
 impl Gateway {
-    fn open(data_dir: &Path) -> Gateway {
+    pub fn open(data_dir: &Path) -> Gateway {
         let options = Options {
             log: config::Log {
                 sync: Duration::from_millis(20),
@@ -50,7 +50,7 @@ impl Gateway {
     }
 
     /// Appends `calls` calls of two rows each, and waits until they are synced.
-    fn append(&self, topic: &str, calls: std::ops::Range<u64>, bytes: usize) {
+    pub fn append(&self, topic: &str, calls: std::ops::Range<u64>, bytes: usize) {
         for call in calls {
             let row = |half| Encoded {
                 key: None,
@@ -66,16 +66,16 @@ impl Gateway {
         self.logs.flush();
     }
 
-    fn publish(&self, kafka: &config::Kafka, data_dir: &Path) -> Publisher {
+    pub fn publish(&self, kafka: &config::Kafka, data_dir: &Path) -> Publisher {
         Publisher::start(kafka, PRODUCER_BYTES, data_dir, self.logs.clone()).unwrap()
     }
 
-    fn until_delivered(&self, publisher: &Publisher, rows: u64) {
+    pub fn until_delivered(&self, publisher: &Publisher, rows: u64) {
         until(publisher, "delivery", |_| self.logs.totals().delivered >= rows);
     }
 }
 
-fn until(publisher: &Publisher, what: &str, mut done: impl FnMut(&PublisherStatus) -> bool) {
+pub fn until(publisher: &Publisher, what: &str, mut done: impl FnMut(&PublisherStatus) -> bool) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let status = publisher.status();
@@ -89,15 +89,15 @@ fn until(publisher: &Publisher, what: &str, mut done: impl FnMut(&PublisherStatu
 
 /// One message as a client that is not weir sees it.
 #[derive(Debug)]
-struct Seen {
-    partition: i32,
-    source: String,
-    seq: u64,
-    value: Vec<u8>,
+pub struct Seen {
+    pub partition: i32,
+    pub source: String,
+    pub seq: u64,
+    pub value: Vec<u8>,
 }
 
 /// Everything in a topic, partition by partition, in order.
-fn read_topic(brokers: &str, topic: &str, partitions: i32) -> Vec<Seen> {
+pub fn read_topic(brokers: &str, topic: &str, partitions: i32) -> Vec<Seen> {
     let consumer: BaseConsumer = client(brokers).set("group.id", name("reader")).create().unwrap();
     let mut list = TopicPartitionList::new();
     let mut left = 0;
@@ -138,7 +138,7 @@ fn lane_of(source: &str) -> String {
 }
 
 /// Every row of every lane is there, in order but for resends; returns how many messages came more than once.
-fn assert_nothing_is_missing(seen: &[Seen], rows: u64) -> usize {
+pub fn assert_nothing_is_missing(seen: &[Seen], rows: u64) -> usize {
     type Rows = BTreeMap<u64, (String, Vec<u8>)>;
     let mut lanes: BTreeMap<String, (BTreeSet<i32>, Rows)> = BTreeMap::new();
     let mut again = 0;

@@ -18,3 +18,4 @@ mod s3_store;
 mod secrets;
 mod shared_store;
 mod stop;
+mod topics;

@@ -1,6 +1,7 @@
 //! Kafka and the drain's side of it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::Rules;
 use crate::config::file::{self, File, Start};
@@ -49,7 +50,7 @@ const CONSUMER_PROTECTED: &[(&str, &str)] = &[
     ("allow.auto.create.topics", "write `kafka.create_topics`"),
 ];
 
-pub(super) fn kafka(at: &Rules<'_>, file: &file::Kafka) -> Result<Kafka, ConfigError> {
+pub(super) fn kafka(at: &Rules<'_>, file: &file::Kafka, resend_window: Duration) -> Result<Kafka, ConfigError> {
     let key = |key| ["kafka", key];
     if file.brokers.is_empty() {
         return Err(at.wrong(
@@ -81,6 +82,7 @@ pub(super) fn kafka(at: &Rules<'_>, file: &file::Kafka) -> Result<Kafka, ConfigE
         producer: file.producer.clone(),
         consumer: file.consumer.clone(),
         create_topics,
+        resend_window,
     })
 }
 

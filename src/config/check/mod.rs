@@ -55,7 +55,8 @@ pub(super) fn check(file: &File, tree: &Tree<'_>) -> Result<Config, ConfigError>
         return Err(at.wrong(&[written.unwrap_or("admin"), "address"], what, "give one of them another port"));
     }
     let memory = memory(&at, &file.memory)?;
-    let kafka = file.kafka.as_ref().map(|kafka| kafka::kafka(&at, kafka)).transpose()?;
+    let drain = kafka::drain(&at, file, roles)?;
+    let kafka = file.kafka.as_ref().map(|kafka| kafka::kafka(&at, kafka, drain.resend_window)).transpose()?;
     let routes = routes::routes(&at, file, &memory)?;
     let data_dir = PathBuf::from(&file.data_dir);
     Ok(Config {
@@ -63,7 +64,7 @@ pub(super) fn check(file: &File, tree: &Tree<'_>) -> Result<Config, ConfigError>
         recorders: recorders(&at, file.recorders)?,
         log: log(&at, &file.log)?,
         stop: stop(&at, &file.stop)?,
-        drain: kafka::drain(&at, file, roles)?,
+        drain,
         store: store::store(&at, &file.store, &data_dir)?,
         data_dir,
         listen,

@@ -258,5 +258,6 @@ pub fn config(brokers: &str) -> config::Kafka {
         producer: BTreeMap::new(),
         consumer: BTreeMap::new(),
         create_topics: None,
+        resend_window: Duration::from_secs(7 * 24 * 60 * 60),
     }
 }
