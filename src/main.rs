@@ -11,13 +11,13 @@ fn main() -> ExitCode {
     weir::command::main()
 }
 
-/// Reads FAILPOINTS (`drain_before_create=panic`). A panic then ends the process like kill -9: no destructor runs, no other thread goes on.
+/// Reads FAILPOINTS (`drain_before_create=panic`). A panic then ends the process like kill -9: no destructor runs, and no other thread goes on
+/// while a backtrace is looked up.
 #[cfg(feature = "failpoints")]
 fn arm() -> fail::FailScenario<'static> {
     if std::env::var_os("FAILPOINTS").is_some() {
-        let print = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            print(panic);
+        std::panic::set_hook(Box::new(|panic| {
+            eprintln!("{panic}");
             std::process::abort();
         }));
     }

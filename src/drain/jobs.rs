@@ -216,6 +216,7 @@ fn run_open(store: &dyn Store, open: &Open) -> Done {
 type Opened = (OriginDoc, Option<(String, Footer)>);
 
 fn open_chain(store: &dyn Store, open: &Open) -> Result<Option<Opened>, PinError> {
+    fail_point!("drain_before_head");
     let Open { partition: PartitionId { topic, origin, partition }, .. } = open;
     let doc = match (pin::origin(store, topic, origin)?, &open.starts) {
         (Some(doc), _) => doc,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use fail::fail_point;
 
 use super::names::{self, OriginDoc};
 use super::refusal::Refusal;
@@ -58,6 +59,7 @@ pub fn grow_schema(store: &dyn Store, table: &str, proposed: Schema) -> Result<A
         let key = names::schema_key(table, proposed.version());
         match store.create(&key, Content::Bytes(Bytes::from(proposed.to_json())))? {
             Created::New => {
+                fail_point!("drain_after_schema");
                 tracing::info!(table, schema = proposed.version(), "pinned schema {} of {table}", proposed.version());
                 return Ok(Arc::new(proposed));
             }
@@ -106,7 +108,10 @@ pub fn create_origin(store: &dyn Store, doc: OriginDoc) -> Result<OriginDoc, Pin
     let key = doc.key();
     let json = serde_json::to_vec_pretty(&doc)
         .map_err(|error| PinError::Damaged { key: key.clone(), why: error.to_string() })?;
-    match store.create(&key, Content::Bytes(Bytes::from(json)))? {
+    fail_point!("drain_before_origin");
+    let created = store.create(&key, Content::Bytes(Bytes::from(json)))?;
+    fail_point!("drain_after_origin");
+    match created {
         Created::New => {
             tracing::info!(table = doc.table, origin = doc.origin, generation = doc.generation, "created `{key}`");
             Ok(doc)

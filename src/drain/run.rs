@@ -355,6 +355,8 @@ impl Runner {
 
     fn commit(&mut self, id: &PartitionId, next: u64) {
         fail_point!("drain_before_commit");
+        // A commit that is refused, say of an illegal generation.
+        fail_point!("drain_commit_refused", |_| ());
         if let Err(error) = self.source.commit(id, next) {
             // A hint: the truth is the file.
             tracing::debug!("failed to commit {next} of {id:?}: {}", crate::telemetry::with_causes(&error));

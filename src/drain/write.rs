@@ -249,6 +249,7 @@ impl Writer {
             schema: schema.version(),
             writer: Uuid::new_v4().simple().to_string(),
         };
+        fail_point!("drain_rows_written");
         let sealed = seal.finish(to, facts).expect("a pass with messages has a first one");
         let written = writer.finish(sealed.footer.to_key_values()).map_err(|error| self.table_error(range, &error))?;
         let out = written

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use fail::fail_point;
+
 use super::caution::Caution;
 use super::client::{Problem, ProblemSlot, lock};
 use super::message::{self, SourceText};
@@ -216,6 +218,7 @@ impl LaneFeed {
         if cursor <= self.advanced {
             return false;
         }
+        fail_point!("publish_acked");
         self.lane.advance(cursor);
         self.advanced = cursor;
         self.backoff.worked();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fail::fail_point;
 use rdkafka::config::ClientConfig;
 
 use super::client::{ClientLog, ProblemSlot, lock};
@@ -268,7 +269,10 @@ impl Run {
                 lane.place(pinned);
             }
             match lane.feed(producer, share) {
-                Fed::Sent => moved = true,
+                Fed::Sent => {
+                    fail_point!("publish_sent");
+                    moved = true;
+                }
                 Fed::Nothing => {}
                 Fed::QueueFull => break,
                 Fed::Refused => topic.confirmed = false,

@@ -1,25 +1,46 @@
-//! The process dies at points between two durable facts (failpoints in the binary), one life after another: in the end nothing that was logged is
-//! lost, nothing is stored twice.
+//! The process dies at points between two durable facts (failpoints in the binary), one life after another. After each death `weir drain --once`
+//! stores what is at hand and `weir verify --deep` finds it whole; in the end nothing that was logged is lost, nothing is stored twice.
 //!
 //! The K numbers are those of the design's crash list. A point that is never reached fails the test: the process must die at it, and say so.
 
-use std::time::Duration;
+use std::cell::Cell;
 
-use crate::kill::{Death, die_and_account};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+
+use crate::kafka_s3::{deployed, store, stored_ids};
+use crate::kill::{Death, die_and_account, once_stored, stores_more};
+use crate::support::kafka;
 use crate::support::model::Model;
-use crate::support::weir::Weir;
+use crate::support::process;
+use crate::support::s3::bucket;
+use crate::support::until;
+use crate::support::weir::{Weir, number, rows};
+
+/// Before there is a chain; in the order in which one is made.
+const FIRST: &[&str] = &[
+    "drain_before_head=panic",   // K1: the first question to the store
+    "drain_before_origin=panic", // K1: no document of the origin
+    "drain_after_origin=panic",
+    "drain_after_schema=panic", // a schema that no file has
+];
 
 /// Steps of the drain, in their order.
 const DRAIN: &[&str] = &[
+    "drain_before_head=panic",   // K1
     "drain_after_head=panic",    // K1: the newest file is known, nothing is read
     "drain_after_seek=panic",    // K2: before the first message
     "drain_before_write=panic",  // K3: a sealed range, no file
+    "drain_rows_written=panic",  // K4: rows in a file aside, no footer
     "drain_footer_closed=panic", // K5: a whole file aside, not created
     "drain_before_create=panic", // K5: just before the store is asked
     "drain_after_create=panic",  // K8: created, the answer not used
     "drain_before_commit=panic", // K9, K10: before the cursor moves
     "drain_after_commit=panic",  // K12
 ];
+
+/// Steps of a create in a folder (K27), as no object store has them.
+const FOLDER: &[&str] =
+    &["store_aside_written=panic", "store_aside_synced=panic", "store_linked=panic", "store_folder_synced=panic"];
 
 /// Steps of the log (K27), two of them again after they have gone well a few times.
 const LOG: &[&str] = &[
@@ -28,14 +49,45 @@ const LOG: &[&str] = &[
     "log.sync=panic",
     "log.sync=3*off->panic",
     "log.roll=panic",
-    "log.cursor=panic",
-    "log.unlink=panic",
+    "log.cursor=panic", // K28 with Kafka: acknowledged, the cursor not written
+    "log.unlink=panic", // K28 with Kafka: the cursor written, no segment gone
 ];
 
-/// A first life makes a chain, so that every step has something before it.
-fn deaths<'a>(points: impl Iterator<Item = &'a &'static str>) -> impl Iterator<Item = Death> {
-    let first = Death::After(Duration::from_millis(1500));
-    std::iter::once(first).chain(points.map(|point| Death::At(point)))
+/// Steps of the publisher (K28).
+const PUBLISH: &[&str] = &["publish_sent=panic", "publish_sent=5*off->panic", "publish_acked=panic"];
+
+fn at(points: &[&'static str]) -> Vec<Death<'static>> {
+    points.iter().map(|point| Death::At(point)).collect()
+}
+
+/// Before and after there is a chain: a life in between stores something.
+fn deaths(later: &[&[&'static str]]) -> Vec<Death<'static>> {
+    let mut deaths = at(FIRST);
+    deaths.push(once_stored());
+    later.iter().for_each(|points| deaths.extend(at(points)));
+    // K11: each commit is refused; K19: stopped, and stopped without patience.
+    let unwilling = |weir: &mut Weir| {
+        stores_more(weir);
+        weir.kill();
+    };
+    deaths.push(Death::With("drain_commit_refused=return", Box::new(unwilling)));
+    deaths.push(Death::By(Box::new(|weir| {
+        stores_more(weir);
+        weir.term();
+    })));
+    deaths.push(Death::By(Box::new(|weir| {
+        let (pid, log) = (weir.pid(), weir.dir.join("stderr.log"));
+        let said = std::fs::read_to_string(&log).map_or(0, |text| text.matches("stopping").count());
+        let second = std::thread::spawn(move || {
+            until("the stop has begun", || {
+                std::fs::read_to_string(&log).is_ok_and(|text| text.matches("stopping").count() > said)
+            });
+            process::try_signal(pid, rustix::process::Signal::TERM);
+        });
+        weir.term();
+        second.join().expect("the second signal");
+    })));
+    deaths
 }
 
 #[test]
@@ -45,6 +97,51 @@ fn at_points_of_log_and_drain_without_kafka() {
         "routes: {{ m: {{ upstream: {} }} }}\nlog: {{ segment: 64KiB }}\nstore: {{ roll: {{ size: 64KiB, every: 1s }} }}\n",
         model.url()
     ));
-    let points = DRAIN.iter().chain(LOG);
-    die_and_account(&mut weir, deaths(points), |weir| crate::support::parquet::column(&weir.parquet(), "id"));
+    let heal = once_there_is_a_chain(|weir| {
+        let status = weir.drain_alone();
+        assert_eq!(number(&status, "/rows/backlog"), 0, "{status:#}");
+        assert_eq!(rows(&weir.verify()), number(&status, "/rows/appended"), "{status:#}");
+    });
+    let deaths = deaths(&[DRAIN, FOLDER, LOG]);
+    die_and_account(&mut weir, deaths.into_iter(), heal, |weir| crate::support::parquet::column(&weir.parquet(), "id"));
+}
+
+#[test]
+fn at_points_of_log_publisher_and_drain_with_kafka_and_s3() {
+    let model = Model::start();
+    let (bucket, brokers) = (bucket(), kafka::brokers());
+    let topic = kafka::topic(&brokers, "points", 3);
+    let yaml = format!("log: {{ segment: 64KiB }}\n{}", store(&bucket, ", roll: { size: 64KiB, every: 1s }"));
+    let mut weir = deployed(&model.url(), &brokers, &topic, &bucket, &yaml);
+    let heal = once_there_is_a_chain(|weir| {
+        let status = weir.drain_alone();
+        let (stored, resent) = (number(&status, "/rows/stored"), number(&status, "/rows/resent"));
+        assert_eq!(number(&status, "/rows/consumed"), messages(&brokers, &topic, 3), "{status:#}");
+        assert_eq!(number(&status, "/rows/consumed"), stored + resent, "{status:#}");
+        let report = weir.verify();
+        assert_eq!(rows(&report), stored, "{report:#}");
+    });
+    let deaths = deaths(&[DRAIN, PUBLISH, LOG]);
+    die_and_account(&mut weir, deaths.into_iter(), heal, |weir| stored_ids(weir, &bucket, &topic));
+}
+
+/// `heal` after each death but those of [`FIRST`], which would find made what they die at.
+fn once_there_is_a_chain(heal: impl Fn(&Weir)) -> impl Fn(&Weir) {
+    let deaths = Cell::new(0);
+    move |weir| {
+        deaths.set(deaths.get() + 1);
+        if deaths.get() >= FIRST.len() {
+            heal(weir);
+        }
+    }
+}
+
+/// Messages on a topic without transactions.
+fn messages(brokers: &str, topic: &str, partitions: i32) -> u64 {
+    let consumer: BaseConsumer = kafka::client(brokers).create().expect("a client");
+    let ends = (0..partitions).map(|partition| {
+        let ends = consumer.fetch_watermarks(topic, partition, std::time::Duration::from_secs(30)).expect("the ends");
+        ends.1 as u64
+    });
+    ends.sum()
 }

@@ -17,9 +17,10 @@ fn kills() -> u32 {
     std::env::var("WEIR_KILLS_KAFKA").ok().and_then(|v| v.parse().ok()).unwrap_or(5)
 }
 
-fn store(bucket: &Bucket) -> String {
+/// The `store` of a bucket, with more keys of it (`, roll: {..}`).
+pub fn store(bucket: &Bucket, more: &str) -> String {
     format!(
-        "store: {{ to: \"s3://{}/rows\", endpoint: {}, region: us-east-1, path_style: true }}\n",
+        "store: {{ to: \"s3://{}/rows\", endpoint: {}, region: us-east-1, path_style: true{more} }}\n",
         bucket.name, bucket.account.endpoint
     )
 }
@@ -27,20 +28,22 @@ fn store(bucket: &Bucket) -> String {
 /// A deployment on the shared broker with a topic of its own and a bucket of its own.
 fn deployment(upstream: &str, bucket: &Bucket) -> (Weir, String) {
     let topic = kafka::topic(&kafka::brokers(), "churn", 3);
-    let yaml = format!(
-        "routes: {{ churn: {{ upstream: {upstream}, model: {topic} }} }}\nkafka: {{ brokers: [{}] }}\n{}",
-        kafka::brokers(),
-        store(bucket)
-    );
-    let mut weir = Weir::new(&yaml);
+    (deployed(upstream, &kafka::brokers(), &topic, bucket, &store(bucket, "")), topic)
+}
+
+/// A weir with both roles; `more`: the `store` and whatever else of the configuration.
+pub fn deployed(upstream: &str, brokers: &str, topic: &str, bucket: &Bucket, more: &str) -> Weir {
+    let mut weir = Weir::new(&format!(
+        "routes: {{ churn: {{ upstream: {upstream}, model: {topic} }} }}\nkafka: {{ brokers: [{brokers}] }}\n{more}"
+    ));
     for (name, value) in bucket.account.env() {
         weir = weir.env(name, &value);
     }
-    (weir, topic)
+    weir
 }
 
 /// Copies every object of the table into a folder, for readers without an S3 client.
-fn download(bucket: &Bucket, folder: &Path) {
+pub fn download(bucket: &Bucket, folder: &Path) {
     for key in bucket.keys() {
         let path = folder.join(&key);
         std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
@@ -89,11 +92,14 @@ fn kills_with_kafka_and_s3_lose_nothing_that_was_logged() {
     let model = Model::start();
     let bucket = bucket();
     let (mut weir, topic) = deployment(&model.url(), &bucket);
-    torment(&mut weir, kills(), 2, |weir| {
-        let local = weir.dir.join("downloaded");
-        download(&bucket, &local);
-        crate::support::parquet::column(&local.join("rows").join(&topic), "id")
-    });
+    torment(&mut weir, kills(), 2, |weir| stored_ids(weir, &bucket, &topic));
+}
+
+/// The `id` column of every file of a table.
+pub fn stored_ids(weir: &Weir, bucket: &Bucket, topic: &str) -> Vec<String> {
+    let local = weir.dir.join("downloaded");
+    download(bucket, &local);
+    crate::support::parquet::column(&local.join("rows").join(topic), "id")
 }
 
 /// A gateway and a drain in processes of their own, with only the topic between them.

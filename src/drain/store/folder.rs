@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use fail::fail_point;
 use memmap2::Mmap;
 use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
@@ -138,7 +139,9 @@ impl Store for Folder {
             make_dirs(folder)?;
         }
         let created = aside.publish(&path)?;
+        fail_point!("store_linked");
         self.sync_folders(&path)?;
+        fail_point!("store_folder_synced");
         Ok(created)
     }
 
@@ -226,7 +229,9 @@ impl Aside {
                 }
             }
         }
+        fail_point!("store_aside_written");
         file.sync_all().map_err(io_error("sync", &aside.path))?;
+        fail_point!("store_aside_synced");
         Ok(aside)
     }
 

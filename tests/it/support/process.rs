@@ -15,6 +15,12 @@ pub fn die_with_parent(command: &mut Command) {
     }
 }
 
+/// Sends a signal to a process that may have ended.
+pub fn try_signal(pid: u32, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(pid as i32).expect("a process id");
+    let (Ok(()) | Err(_)) = rustix::process::kill_process(pid, signal);
+}
+
 /// Sends a signal to a process.
 pub fn signal(pid: u32, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_raw(pid as i32).expect("a process id");

@@ -59,7 +59,12 @@ impl Weir {
 
     /// Starts it (again).
     pub fn up(&mut self) {
-        self.spawn(None);
+        self.up_with(None);
+    }
+
+    /// The same with failpoints armed that do not end it.
+    pub fn up_with(&mut self, failpoints: Option<&str>) {
+        self.spawn(failpoints);
         until("weir has started", || {
             if let Some(status) = self.ended() {
                 panic!("weir ended at once with {status}:\n{}", self.stderr());
@@ -200,6 +205,12 @@ impl Weir {
             String::from_utf8_lossy(&output.stderr),
             self.stderr()
         );
+    }
+
+    /// `weir drain --once` with nothing running: the status that it prints.
+    pub fn drain_alone(&self) -> Value {
+        assert!(self.child.is_none(), "weir runs");
+        self.cli_json(&["drain", "--once"])
     }
 
     /// `weir verify --deep --json`, which must be ok.
