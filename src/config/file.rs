@@ -313,6 +313,11 @@ pub struct Store {
     /// Whether the bucket is named in the path rather than in the host. Default: true with `endpoint`, else false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path_style: Option<bool>,
+    /// Id or ARN of the KMS key that encrypts the objects. Default: as the bucket's own default says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sse_kms: Option<String>,
+    /// Files above this size go to S3 in parts; 5GiB, all that S3 takes at once: none does.
+    pub multipart_threshold: Size,
     /// When a file is closed.
     pub roll: Roll,
     /// Folders by ingest time: `day`, `hour` or `none`; pinned per table.
@@ -512,6 +517,8 @@ impl Default for Store {
             endpoint: None,
             region: None,
             path_style: None,
+            sse_kms: None,
+            multipart_threshold: Size::mib(64),
             roll: Roll::default(),
             partition: Partitioning::Day,
             parquet: Parquet::default(),

@@ -18,7 +18,6 @@ const LATER: &[(&[&str], &str)] = &[
     (&["kafka", "tls"], "remove it; brokers are reached in clear text"),
     (&["kafka", "sasl"], "remove it; brokers are reached without a log-in"),
     (&["kafka", "key"], "remove it; messages have no key"),
-    (&["store", "sse_kms"], "remove it; set the bucket's own default encryption"),
     (&["telemetry"], "remove it; metrics are at `/metrics` of `admin.address`"),
 ];
 

@@ -288,7 +288,16 @@ pub struct S3 {
     pub endpoint: Option<String>,
     pub region: Option<String>,
     pub path_style: bool,
+    /// Encrypts the objects; without it the bucket's own default does.
+    pub sse_kms: Option<String>,
+    /// Larger objects are sent in parts; [`PUT_BYTES_MAX`]: none is.
+    pub multipart_bytes: u64,
 }
+
+/// What S3 takes by one `PutObject`.
+pub const PUT_BYTES_MAX: u64 = 5 << 30;
+/// See [`S3::multipart_bytes`].
+pub const MULTIPART_BYTES: u64 = 64 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -244,6 +244,8 @@ fn written_store(store: &Store) -> file::Store {
             file.endpoint = s3.endpoint.clone();
             file.region = s3.region.clone();
             file.path_style = Some(s3.path_style);
+            file.sse_kms = s3.sse_kms.clone();
+            file.multipart_threshold = Size(s3.multipart_bytes);
         }
     }
     file

@@ -173,6 +173,9 @@ pub fn open_address(
         endpoint: configured.and_then(|s3| s3.endpoint.clone()),
         region: configured.and_then(|s3| s3.region.clone()),
         path_style: configured.is_some_and(|s3| s3.path_style),
+        // It is opened to be read.
+        sse_kms: None,
+        multipart_bytes: config::MULTIPART_BYTES,
     };
     Ok(Arc::new(S3Store::open(&s3, handle)?))
 }

@@ -22,6 +22,13 @@ fn open(bucket: &Bucket, prefix: &str) -> S3Store {
     S3Store::open_with_key(&bucket.config(prefix), bucket.runtime(), &account.key, &account.secret).unwrap()
 }
 
+/// The same for a store that sends everything in parts.
+fn open_in_parts(bucket: &Bucket, prefix: &str) -> S3Store {
+    let account = &bucket.account;
+    let config = config::S3 { multipart_bytes: 0, ..bucket.config(prefix) };
+    S3Store::open_with_key(&config, bucket.runtime(), &account.key, &account.secret).unwrap()
+}
+
 fn bytes(text: &str) -> Content<'static> {
     Content::Bytes(Bytes::copy_from_slice(text.as_bytes()))
 }
@@ -58,6 +65,57 @@ fn a_file_is_sent_whole_and_its_end_is_read_alone() {
     assert_eq!(store.create("t/empty", Content::File(empty.path())).unwrap(), Created::New);
     assert_eq!(store.get("t/empty").unwrap().unwrap(), "");
     assert_eq!(store.tail("t/empty", 8).unwrap().unwrap(), (Bytes::new(), 0));
+}
+
+/// What is larger than the threshold goes in parts, and looks the same afterwards.
+#[test]
+fn a_large_file_is_created_once_in_parts() {
+    let bucket = s3::bucket();
+    let store = open_in_parts(&bucket, "p");
+    store.self_test().unwrap();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let block: Vec<u8> = (0..1_048_573u32).map(|i| (i % 251) as u8).collect();
+    (0..40).for_each(|_| file.write_all(&block).unwrap());
+    assert_eq!(store.create("t/f.parquet", Content::File(file.path())).unwrap(), Created::New);
+    assert!(store.get("t/f.parquet").unwrap().unwrap() == std::fs::read(file.path()).unwrap());
+    // An ETag says how many parts an object had.
+    assert!(bucket.etag("p/t/f.parquet").ends_with("-3\""), "{}", bucket.etag("p/t/f.parquet"));
+    assert_eq!(store.create("t/f.parquet", Content::File(file.path())).unwrap(), Created::Exists);
+    assert_eq!(store.create("t/f.parquet", bytes("small")).unwrap(), Created::Exists);
+    assert_eq!(bucket.unfinished_uploads(), 0);
+}
+
+#[test]
+fn of_writers_of_one_key_in_parts_and_at_once_one_wins() {
+    let bucket = s3::bucket();
+    let (parts, whole) = (open_in_parts(&bucket, "race"), open(&bucket, "race"));
+    for round in 0..10 {
+        let key = format!("t/{round}");
+        let start = Barrier::new(8);
+        let answers: Vec<_> = thread::scope(|scope| {
+            let writers: Vec<_> = (0..8)
+                .map(|writer| {
+                    let store = if writer % 2 == 0 { &parts } else { &whole };
+                    let (key, start) = (&key, &start);
+                    scope.spawn(move || {
+                        let body = format!("{writer}-").repeat(1_000);
+                        start.wait();
+                        loop {
+                            match store.create(key, bytes(&body)) {
+                                Ok(created) => return (created, body),
+                                Err(error) => assert_eq!(error.kind(), Kind::Retry, "{error}"),
+                            }
+                        }
+                    })
+                })
+                .collect();
+            writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+        });
+        let won: Vec<_> = answers.iter().filter(|(created, _)| *created == Created::New).collect();
+        assert_eq!(won.len(), 1, "round {round}");
+        assert!(whole.get(&key).unwrap().unwrap() == won[0].1.as_bytes());
+    }
+    assert_eq!(bucket.unfinished_uploads(), 0);
 }
 
 #[test]
@@ -188,6 +246,8 @@ fn in_an_environment() {
         endpoint: Some(std::env::var("ENDPOINT").unwrap()),
         region: None,
         path_style: true,
+        sse_kms: None,
+        multipart_bytes: config::MULTIPART_BYTES,
     };
     let opened = open_address(&format!("s3://{}/a/b/", s3.bucket), Some(&s3), runtime.handle()).unwrap();
     println!("address: {}", opened.address());

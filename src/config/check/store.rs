@@ -6,10 +6,12 @@ use super::Rules;
 use crate::config::file;
 use crate::config::report::ConfigError;
 use crate::config::units::Span;
-use crate::config::{Parquet, S3, Store, StoreTo};
+use crate::config::{PUT_BYTES_MAX, Parquet, S3, Store, StoreTo};
 
 const ROLL_BYTES_MIN: u64 = 1024;
 const ROLL_BYTES_MAX: u64 = 16 << 30;
+/// Below it an upload in parts is one of a single small part.
+const MULTIPART_BYTES_MIN: u64 = 5 << 20;
 const ZSTD_LEVEL_MAX: i32 = 22;
 const ROW_GROUP_MAX: usize = 10_000_000;
 const COLUMNS_MAX: usize = 10_000;
@@ -43,6 +45,7 @@ fn to(at: &Rules<'_>, file: &file::Store, data_dir: &Path) -> Result<StoreTo, Co
             ("endpoint", file.endpoint.is_some()),
             ("region", file.region.is_some()),
             ("path_style", file.path_style.is_some()),
+            ("sse_kms", file.sse_kms.is_some()),
         ] {
             if set {
                 let what = format!("`store.{name}` is for S3, but the files go to a folder");
@@ -91,6 +94,12 @@ fn to(at: &Rules<'_>, file: &file::Store, data_dir: &Path) -> Result<StoreTo, Co
     if file.region.as_deref().is_some_and(str::is_empty) {
         return Err(at.wrong(&["store", "region"], "`store.region` is empty", "write for example `us-east-1`"));
     }
+    let kms_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | ':' | '/');
+    if file.sse_kms.as_deref().is_some_and(|key| key.is_empty() || !key.chars().all(kms_key)) {
+        let what = "`store.sse_kms` is no id, ARN or alias of a KMS key";
+        return Err(at.wrong(&["store", "sse_kms"], what, "write for example `alias/predictions`, or the key's ARN"));
+    }
+    let threshold = ["store", "multipart_threshold"];
     Ok(StoreTo::S3(S3 {
         bucket: bucket.to_owned(),
         prefix: prefix.to_owned(),
@@ -98,5 +107,7 @@ fn to(at: &Rules<'_>, file: &file::Store, data_dir: &Path) -> Result<StoreTo, Co
         region: file.region.clone(),
         // Servers that are not AWS seldom have a host name per bucket.
         path_style: file.path_style.unwrap_or(file.endpoint.is_some()),
+        sse_kms: file.sse_kms.clone(),
+        multipart_bytes: at.size(&threshold, file.multipart_threshold, MULTIPART_BYTES_MIN, PUT_BYTES_MAX)?,
     }))
 }

@@ -1,6 +1,7 @@
 //! What a good file means.
 
 use super::*;
+use crate::config::PUT_BYTES_MAX;
 
 #[test]
 fn the_smallest_file_means_the_same_as_an_upstream_on_the_command_line() {
@@ -80,6 +81,12 @@ fn a_store_on_s3() {
     assert!(s3.path_style, "a server of one's own seldom has a host per bucket");
     let StoreTo::S3(s3) = with("store: { to: 's3://bucket' }\n").store.to else { panic!() };
     assert_eq!((s3.prefix.as_str(), s3.path_style), ("", false));
+    assert_eq!((s3.sse_kms.as_deref(), s3.multipart_bytes), (None, 64 << 20));
+    let keys =
+        "endpoint: 'http://127.0.0.1:9', path_style: false, region: r, sse_kms: alias/k, multipart_threshold: 5GiB";
+    let StoreTo::S3(s3) = with(&format!("store: {{ to: 's3://bucket', {keys} }}\n")).store.to else { panic!() };
+    assert_eq!((s3.region.as_deref(), s3.path_style), (Some("r"), false));
+    assert_eq!((s3.sse_kms.as_deref(), s3.multipart_bytes), (Some("alias/k"), PUT_BYTES_MAX));
 }
 
 #[test]

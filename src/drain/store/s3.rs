@@ -1,27 +1,29 @@
-//! S3 as a store: `PutObject` with `If-None-Match: *`, ranged reads, paged lists. One request per create: what an answer
-//! means, and when to ask again, is the drain's to decide, so the SDK's own retries are off.
+//! S3 as a store: create-only writes by [`create`] or, for large objects, [`parts`]; ranged reads, paged lists. What an
+//! answer means, and when to ask again, is the drain's to decide, so the SDK's own retries are off.
 
 mod answer;
+mod client;
+mod create;
+mod parts;
 
 use std::fs::File;
 use std::future::Future;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation};
-use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::ChecksumAlgorithm;
+use aws_sdk_s3::config::Credentials;
 use bytes::Bytes;
 use tokio::runtime::Handle;
+use uuid::Uuid;
 
 use super::folder::{io_error, map};
-use super::{Content, Created, Kind, Listed, Store, StoreError};
+use super::{Content, Created, Kind, Listed, SELF_TEST, Store, StoreError};
 use crate::config;
 use answer::Failure;
+use client::Clients;
+use create::Checksums;
 
 /// How long an answer is waited for.
 #[derive(Debug, Clone, Copy)]
@@ -30,11 +32,12 @@ struct Limits {
     connect: Duration,
     /// To the first byte of an answer, and for a whole small one.
     read: Duration,
-    /// For one transfer, however large.
+    /// For one object's upload, however large and in however many parts.
     transfer_max: Duration,
 }
 
-/// A transfer ends below the 15 minutes for which a signature is good, so that no write lands later than anybody expects.
+/// A transfer ends below the 15 minutes for which a signature is good, so that no write lands later than anybody expects
+/// (a new generation waits that long after a chain's last file).
 const LIMITS: Limits = Limits {
     connect: Duration::from_secs(5),
     read: Duration::from_secs(30),
@@ -46,16 +49,18 @@ const BYTES_PER_SECOND_MIN: u64 = 1024 * 1024;
 const READ_ATTEMPTS: u32 = 3;
 const READ_BACKOFF: Duration = Duration::from_millis(100);
 
-/// Objects below a prefix of one bucket. Credentials come from AWS's default chain and are renewed by it.
+/// Objects below a prefix of one bucket. Credentials come from AWS's default chain.
 #[derive(Debug, Clone)]
 pub struct S3Store {
-    client: Client,
+    clients: Arc<Clients>,
     runtime: Handle,
     bucket: String,
     /// Empty, or ending in a slash.
     prefix: String,
-    /// Whether the store is AWS's own, and so understands every checksum.
-    is_aws: bool,
+    sse_kms: Option<String>,
+    /// Larger objects are sent in parts; none is, if this is all that a `PutObject` takes.
+    multipart_bytes: u64,
+    checksums: Arc<Checksums>,
     limits: Limits,
 }
 
@@ -77,51 +82,55 @@ impl S3Store {
         credentials: Option<Credentials>,
         limits: Limits,
     ) -> Result<S3Store, StoreError> {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(limits.connect)
-            .read_timeout(limits.read)
-            .operation_timeout(limits.transfer_max)
-            .build();
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(timeouts);
-        if let Some(region) = &s3.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        if let Some(endpoint) = &s3.endpoint {
-            loader = loader.endpoint_url(endpoint);
-        }
-        if let Some(credentials) = credentials {
-            loader = loader.credentials_provider(credentials);
-        }
-        let shared = runtime.block_on(loader.load());
-        let is_aws = shared.endpoint_url().is_none();
-        let mut builder = aws_sdk_s3::config::Builder::from(&shared).force_path_style(s3.path_style);
-        if !is_aws {
-            // Other stores refuse checksums that they do not know, each in its own way.
-            builder = builder
-                .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-                .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
-        }
-        if shared.region().is_none() {
-            if is_aws {
-                return Err(StoreError::Refused {
-                    action: "open",
-                    object: format!("s3://{}", s3.bucket),
-                    why: "no region is set".to_owned(),
-                    fix: "set `store.region`, or the environment variable AWS_REGION".to_owned(),
-                });
-            }
-            builder = builder.region(Region::new("us-east-1"));
-        }
         Ok(S3Store {
-            client: Client::from_conf(builder.build()),
+            clients: Arc::new(runtime.block_on(Clients::open(s3, credentials, limits))?),
             runtime: runtime.clone(),
             bucket: s3.bucket.clone(),
             prefix: if s3.prefix.is_empty() { String::new() } else { format!("{}/", s3.prefix.trim_matches('/')) },
-            is_aws,
+            sse_kms: s3.sse_kms.clone(),
+            multipart_bytes: s3.multipart_bytes,
+            checksums: Arc::default(),
             limits,
         })
+    }
+
+    fn client(&self) -> Client {
+        self.clients.current()
+    }
+
+    /// What the caller is told of a failure; credentials that were refused are read again for the next call.
+    fn failed(&self, action: &'static str, key: &str, failure: Failure) -> StoreError {
+        if failure.is_of_credentials() {
+            self.runtime.block_on(self.clients.renew());
+        }
+        failure.into_error(action, self.object(key))
+    }
+
+    fn root(&self) -> String {
+        format!("s3://{}/{}", self.bucket, self.prefix).trim_end_matches('/').to_owned()
+    }
+
+    fn uses_parts(&self) -> bool {
+        self.multipart_bytes < config::PUT_BYTES_MAX
+    }
+
+    /// The second half of the self-test, of an object that exists: completing an upload must leave it alone as well.
+    fn self_test_parts(&self) -> Result<(), StoreError> {
+        let refused = |why: String| {
+            let fix = "or set `store.multipart_threshold: 5GiB`, with which no object is sent in parts";
+            StoreError::Overwrites { store: self.root(), why: format!("{why} ({fix})") }
+        };
+        let before = self.get(SELF_TEST)?;
+        let other = Bytes::from(format!("{}\n", Uuid::new_v4()));
+        match self.runtime.block_on(self.upload_in_parts(SELF_TEST, &other, self.limits.read)) {
+            Ok(Created::New) => Err(refused("completing an upload in parts overwrote an object".to_owned())),
+            Ok(Created::Exists) if self.get(SELF_TEST)? == before => Ok(()),
+            Ok(Created::Exists) => Err(refused("it said that an object exists, and overwrote it in parts".to_owned())),
+            Err(failure) if failure.is_unknown_request() => {
+                Err(refused(self.failed("create in parts", SELF_TEST, failure).to_string()))
+            }
+            Err(failure) => Err(self.failed("create in parts", SELF_TEST, failure)),
+        }
     }
 
     fn object(&self, key: &str) -> String {
@@ -137,7 +146,7 @@ impl S3Store {
         self.runtime.block_on(async {
             match tokio::time::timeout(limit, call).await {
                 Ok(result) => result,
-                Err(_) => Err(Failure::no_answer(format!("no answer within {} s", limit.as_secs()))),
+                Err(_) => Err(Failure::late(limit)),
             }
         })
     }
@@ -156,53 +165,27 @@ impl S3Store {
         let mut backoff = READ_BACKOFF;
         for _ in 1..READ_ATTEMPTS {
             match self.wait(limit, call()) {
-                Err(failure) if failure.kind() == Kind::Retry => std::thread::sleep(backoff),
-                result => return result.map_err(|failure| failure.into_error(action, self.object(key))),
+                Err(failure) if failure.kind() == Kind::Retry => {
+                    let error = self.failed(action, key, failure);
+                    tracing::debug!(%error, "asking again");
+                    std::thread::sleep(backoff);
+                }
+                result => return result.map_err(|failure| self.failed(action, key, failure)),
             }
             backoff *= 4;
         }
-        self.wait(limit, call()).map_err(|failure| failure.into_error(action, self.object(key)))
+        self.wait(limit, call()).map_err(|failure| self.failed(action, key, failure))
     }
 
-    async fn put(&self, key: &str, body: Bytes, limit: Duration) -> Result<Created, Failure> {
-        // The SDK counts an upload into the wait for an answer's first byte.
-        let timeouts = TimeoutConfig::builder().read_timeout(limit).operation_timeout(limit).build();
-        let put = self
-            .client
-            .put_object()
-            .bucket(&self.bucket)
-            .key(self.full_key(key))
-            .if_none_match("*")
-            .content_type(content_type(key))
-            .set_checksum_algorithm(self.is_aws.then_some(ChecksumAlgorithm::Crc32))
-            .body(ByteStream::from(body))
-            .customize()
-            .config_override(aws_sdk_s3::Config::builder().timeout_config(timeouts));
-        match put.send().await.map_err(Failure::of) {
-            Ok(_) => Ok(Created::New),
-            Err(failure) if failure.status() == Some(412) => Ok(Created::Exists),
-            // A race on AWS, the loser's answer elsewhere: the object itself knows.
-            Err(failure) if failure.status() == Some(409) => match self.exists(key).await {
-                Ok(true) => Ok(Created::Exists),
-                _ => Err(failure),
-            },
-            Err(failure) => Err(failure),
-        }
-    }
-
+    /// Not by `HeadObject`, whose errors have no code: a missing object would look like a missing bucket.
     async fn exists(&self, key: &str) -> Result<bool, Failure> {
-        let head = self.client.head_object().bucket(&self.bucket).key(self.full_key(key));
-        match head.send().await.map_err(Failure::of) {
-            Ok(_) => Ok(true),
-            Err(failure) if failure.status() == Some(404) => Ok(false),
-            Err(failure) => Err(failure),
-        }
+        Ok(self.fetch(key, Some(1)).await?.is_some())
     }
 
     /// The object, or its last `tail` bytes, with its whole size.
     async fn fetch(&self, key: &str, tail: Option<u64>) -> Result<Option<(Bytes, u64)>, Failure> {
         let range = tail.map(|bytes| format!("bytes=-{}", bytes.max(1)));
-        let get = self.client.get_object().bucket(&self.bucket).key(self.full_key(key)).set_range(range);
+        let get = self.client().get_object().bucket(&self.bucket).key(self.full_key(key)).set_range(range);
         let answer = match get.send().await.map_err(Failure::of) {
             Ok(answer) => answer,
             Err(failure) if failure.is_no_such_key() => return Ok(None),
@@ -225,7 +208,7 @@ impl S3Store {
 
     /// One page below `prefix`: keys, folders, and where the next page starts.
     async fn page(&self, prefix: &str, from: &Begin<'_>, delimiter: Option<&str>) -> Result<Page, Failure> {
-        let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(self.full_key(prefix));
+        let list = self.client().list_objects_v2().bucket(&self.bucket).prefix(self.full_key(prefix));
         let list = match from {
             Begin::Start => list,
             Begin::After(key) => list.start_after(self.full_key(key)),
@@ -283,8 +266,21 @@ impl Store for S3Store {
             Content::Bytes(bytes) => bytes,
             Content::File(path) => mapped(path)?,
         };
-        let limit = self.limits.transfer(body.len() as u64);
-        self.wait(limit, self.put(key, body, limit)).map_err(|failure| failure.into_error("create", self.object(key)))
+        let size = body.len() as u64;
+        let limit = self.limits.transfer(size);
+        let created = if size <= self.multipart_bytes {
+            self.wait(limit, self.put(key, &body, limit))
+        } else if self.uses_parts() {
+            self.runtime.block_on(self.put_in_parts(key, &body, limit))
+        } else {
+            return Err(StoreError::Refused {
+                action: "create",
+                object: self.object(key),
+                why: format!("it has {size} bytes, and S3 takes {} at once", config::PUT_BYTES_MAX),
+                fix: "lower `store.multipart_threshold`".to_owned(),
+            });
+        };
+        created.map_err(|failure| self.failed("create", key, failure))
     }
 
     fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
@@ -317,8 +313,13 @@ impl Store for S3Store {
         Ok(out)
     }
 
+    fn self_test(&self) -> Result<(), StoreError> {
+        super::self_test(self)?;
+        if self.uses_parts() { self.self_test_parts() } else { Ok(()) }
+    }
+
     fn address(&self) -> String {
-        format!("s3://{}/{}", self.bucket, self.prefix).trim_end_matches('/').to_owned()
+        self.root()
     }
 }
 
@@ -332,14 +333,6 @@ impl Limits {
 fn mapped(path: &Path) -> Result<Bytes, StoreError> {
     let file = File::open(path).map_err(io_error("open", path))?;
     map(&file).map_err(io_error("read", path))
-}
-
-fn content_type(key: &str) -> &'static str {
-    match key.rsplit_once('.') {
-        Some((_, "parquet")) => "application/vnd.apache.parquet",
-        Some((_, "json")) => "application/json",
-        _ => "application/octet-stream",
-    }
 }
 
 #[cfg(test)]

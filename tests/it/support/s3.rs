@@ -194,6 +194,8 @@ impl Bucket {
             endpoint: Some(self.account.endpoint.clone()),
             region: Some("us-east-1".to_owned()),
             path_style: true,
+            sse_kms: None,
+            multipart_bytes: config::MULTIPART_BYTES,
         }
     }
 
@@ -219,6 +221,17 @@ impl Bucket {
             let object = self.client.get_object().bucket(&self.name).key(key).send().await.unwrap();
             object.body.collect().await.unwrap().to_vec()
         })
+    }
+
+    pub fn etag(&self, key: &str) -> String {
+        let head = self.client.head_object().bucket(&self.name).key(key);
+        self.runtime.block_on(head.send()).unwrap().e_tag().unwrap_or_default().to_owned()
+    }
+
+    /// Uploads in parts that were neither completed nor aborted.
+    pub fn unfinished_uploads(&self) -> usize {
+        let list = self.client.list_multipart_uploads().bucket(&self.name);
+        self.runtime.block_on(list.send()).unwrap().uploads().len()
     }
 
     /// Writes over whatever is there: damage, as no weir would do it.

@@ -1,6 +1,7 @@
 //! What S3's answers mean: ask again, or stop and say what to change. Messages name the object and the fix, never a secret.
 
 use std::error::Error;
+use std::time::Duration;
 
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -46,6 +47,10 @@ impl Failure {
         Failure::NoAnswer(why)
     }
 
+    pub(super) fn late(limit: Duration) -> Failure {
+        Failure::NoAnswer(format!("no answer within {} s", limit.as_secs()))
+    }
+
     pub(super) fn status(&self) -> Option<u16> {
         match self {
             Failure::Answer { status, .. } => Some(*status),
@@ -56,6 +61,22 @@ impl Failure {
     /// S3 itself says that the object is not there; a 404 of its bucket, its key or some other server says nothing of it.
     pub(super) fn is_no_such_key(&self) -> bool {
         matches!(self, Failure::Answer { status: 404, code, .. } if code == "NoSuchKey")
+    }
+
+    /// Other credentials might have been let through.
+    pub(super) fn is_of_credentials(&self) -> bool {
+        matches!(self, Failure::Answer { status, code, .. } if matches!(status, 401 | 403) || is_expired(code))
+    }
+
+    /// The store knows the request or one of its headers not, or not in this form.
+    pub(super) fn is_unknown_request(&self) -> bool {
+        const CODES: [&str; 5] = ["", "InvalidArgument", "InvalidRequest", "NotImplemented", "MethodNotAllowed"];
+        matches!(self, Failure::Answer { status: 400 | 405 | 501, code, .. } if CODES.contains(&code.as_str()))
+    }
+
+    /// The upload in parts is gone, or one of its parts is: it begins anew.
+    pub(super) fn is_lost_upload(&self) -> bool {
+        matches!(self, Failure::Answer { code, .. } if matches!(code.as_str(), "NoSuchUpload" | "InvalidPart" | "InvalidPartOrder"))
     }
 
     pub(super) fn kind(&self) -> Kind {
@@ -77,8 +98,8 @@ impl Failure {
 
     /// What has to change before the same request can succeed; `None` if nothing has to.
     fn fix(&self) -> Option<&'static str> {
-        let (status, code) = match self {
-            Failure::Answer { status, code, .. } => (*status, code.as_str()),
+        let (status, code, message) = match self {
+            Failure::Answer { status, code, message } => (*status, code.as_str(), message.as_str()),
             Failure::NoAnswer(why) if why.contains("no credentials found in chain") => {
                 return Some(NO_CREDENTIALS);
             }
@@ -95,10 +116,16 @@ impl Failure {
             (_, "RequestTimeTooSkewed") => Some("set this machine's clock"),
             (_, "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException")
             | (300..=399, _) => Some("set `store.region` to the bucket's region"),
-            // The SDK fetches new ones for the next request.
-            (_, "ExpiredToken" | "RequestTimeout" | "RequestTimeoutException") => None,
+            (_, "RequestTimeout" | "RequestTimeoutException") => None,
+            (_, code) if is_expired(code) => None,
+            // What came over was not what was sent.
+            (_, "BadDigest" | "InvalidDigest" | "IncompleteBody" | "XAmzContentSHA256Mismatch") => None,
+            (_, "NoSuchUpload" | "InvalidPart" | "InvalidPartOrder") => None,
+            (_, code) if code.starts_with("KMS.") => Some(KMS),
+            (401 | 403, _) if message.contains("kms:") => Some(KMS),
             (401 | 403, _) => Some(
-                "allow these credentials s3:PutObject and s3:GetObject on the prefix and s3:ListBucket on the bucket",
+                "allow these credentials s3:PutObject, s3:GetObject and s3:AbortMultipartUpload on the prefix and \
+                 s3:ListBucket on the bucket (`deploy/s3-policy.json`)",
             ),
             (404, _) => Some("correct `store.to` and `store.endpoint`"),
             (501, _) => Some("use a store that honours create-only writes (If-None-Match: *)"),
@@ -111,6 +138,14 @@ impl Failure {
 
 const NO_CREDENTIALS: &str =
     "give it credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or the machine's or pod's role";
+
+const KMS: &str =
+    "correct `store.sse_kms`, and allow these credentials kms:GenerateDataKey and kms:Decrypt on that key";
+
+/// Credentials that were good; newer ones are read for the next request.
+fn is_expired(code: &str) -> bool {
+    matches!(code, "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "RequestExpired")
+}
 
 /// An error with its causes in one line.
 fn chain(error: &dyn Error) -> String {
