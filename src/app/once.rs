@@ -8,9 +8,10 @@ use super::{AppError, drain_config, open_logs, open_store, topics};
 use crate::admin::Status;
 use crate::admin::status::{Calls, Partition};
 use crate::config::{Config, Kafka};
+use crate::drain::generation::{self, GenerationError, Now};
 use crate::drain::status::PartitionState;
 use crate::drain::store::Store;
-use crate::drain::{Drain, Watch, generation};
+use crate::drain::{Drain, Watch};
 use crate::ledger::Ledger;
 use crate::log;
 use crate::source::kafka::{KafkaSource, Reach, TopicPicker};
@@ -24,6 +25,8 @@ const SAY_EVERY: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(20);
 /// A source that tells of nothing new for this long has told of everything.
 const QUIET: Duration = Duration::from_millis(500);
+/// How often a file that is too young for a new generation is looked at again.
+const WATCH_EVERY: Duration = Duration::from_secs(10);
 /// How long the drain may take to end once everything is stored.
 const END: Duration = Duration::from_secs(20);
 
@@ -74,7 +77,7 @@ fn from_log(once: Once<'_>, store: Arc<dyn Store>) -> Result<Status, OnceError> 
     let logs = open_logs(config)?;
     let ledger = Ledger::open(&config.data_dir.join("ledger"), logs.totals().calls).map_err(AppError::Ledger)?;
     if once.new_generation {
-        begin_generations(config, store.as_ref(), &mut Lanes::new(logs.clone()))?;
+        begin_generations(config, store.as_ref(), &mut Lanes::new(logs.clone()), once.progress)?;
     }
     let drain =
         Drain::start(drain_config(config), store, Box::new(Lanes::new(logs.clone()))).map_err(AppError::Drain)?;
@@ -99,7 +102,7 @@ fn from_kafka(once: Once<'_>, kafka: &Kafka, store: Arc<dyn Store>) -> Result<St
             .map_err(AppError::Source)
     };
     if once.new_generation {
-        begin_generations(config, store.as_ref(), &mut open()?)?;
+        begin_generations(config, store.as_ref(), &mut open()?, once.progress)?;
     }
     let source = open()?;
     let watch = source.watch();
@@ -133,7 +136,12 @@ fn from_kafka(once: Once<'_>, kafka: &Kafka, store: Arc<dyn Store>) -> Result<St
 }
 
 /// Begins the next generation of every origin of a source.
-fn begin_generations(config: &Config, store: &dyn Store, source: &mut dyn Source) -> Result<(), OnceError> {
+fn begin_generations(
+    config: &Config,
+    store: &dyn Store,
+    source: &mut dyn Source,
+    progress: &mut dyn FnMut(&str),
+) -> Result<(), OnceError> {
     // By table and origin.
     let mut assigned: BTreeMap<String, Vec<(PartitionId, Bounds)>> = BTreeMap::new();
     let begun = Instant::now();
@@ -152,15 +160,37 @@ fn begin_generations(config: &Config, store: &dyn Store, source: &mut dyn Source
             }
         }
     }
-    let now_ms = jiff::Timestamp::now().as_millisecond();
     for partitions in assigned.values() {
-        let doc = generation::begin(store, source, partitions, config.store.partition, now_ms)
-            .map_err(|error| OnceError::Drain(with_causes(&error)))?;
-        if let Some(doc) = doc {
-            tracing::info!(table = doc.table, generation = doc.generation, "began a new generation");
-        }
+        begin_quietly(config, store, source, partitions, progress)?;
     }
     Ok(())
+}
+
+/// Begins the next generation of one origin once its newest files are old enough, and nothing newer has come meanwhile.
+fn begin_quietly(
+    config: &Config,
+    store: &dyn Store,
+    source: &mut dyn Source,
+    partitions: &[(PartitionId, Bounds)],
+    progress: &mut dyn FnMut(&str),
+) -> Result<(), OnceError> {
+    let begun = Instant::now();
+    let mut watch = generation::Watch::default();
+    loop {
+        let now = Now { wall_ms: jiff::Timestamp::now().as_millisecond(), even: begun.elapsed() };
+        match generation::begin(store, source, partitions, config.store.partition, now, &mut watch) {
+            Ok(Some(doc)) => {
+                tracing::info!(table = doc.table, generation = doc.generation, "began a new generation");
+                return Ok(());
+            }
+            Ok(None) => return Ok(()),
+            Err(young @ GenerationError::Young { .. }) => {
+                progress(&format!("{young}; nothing was changed yet, Ctrl-C leaves it so"));
+                std::thread::sleep(WATCH_EVERY);
+            }
+            Err(error) => return Err(OnceError::Drain(with_causes(&error))),
+        }
+    }
 }
 
 /// Waits for what moves, and gives up on what does not.

@@ -15,7 +15,7 @@
 //! path: adjacent, disjoint, gapless. At most one create is in flight per chain; its answer is New, or Exists with a footer to go on from. What
 //! a process holds is never part of the truth, so it may die anywhere. `model` plays this against the worst schedules it can draw.
 
-use super::footer::Footer;
+use super::footer::{Footer, Sources};
 use super::names::ChainId;
 use super::refusal::Refusal;
 use super::seal::{Head, Seal, Sealed, record_hash};
@@ -39,6 +39,8 @@ pub struct Pinned {
     pub created_ms: i64,
     /// How long a source that was not seen is remembered.
     pub resend_window_ms: i64,
+    /// What the generations before it hold, for a chain without a file: rows that come again are not stored again.
+    pub inherited: Sources,
 }
 
 /// What is to be done next.
@@ -141,7 +143,7 @@ pub struct Chain {
 impl Chain {
     /// A chain of which nothing is known yet but where it starts and what the source holds.
     pub fn new(pinned: Pinned, bounds: Bounds) -> Chain {
-        let head = Head::at_start(pinned.start, pinned.created_ms);
+        let head = Head::at_start(pinned.start, pinned.created_ms, pinned.inherited.clone());
         Chain { pinned, bounds, head, state: State::Finding { lookups: 0 } }
     }
 
@@ -179,7 +181,10 @@ impl Chain {
             unreachable!("{:?}: a head was not looked for", self.state)
         };
         let head = match &found {
-            None => Head::at_start(self.pinned.start, self.pinned.created_ms),
+            None => {
+                let Pinned { start, created_ms, inherited, .. } = &self.pinned;
+                Head::at_start(*start, *created_ms, inherited.clone())
+            }
             Some(found) => Head::of_file(found.key.clone(), &found.footer),
         };
         let behind_hint = self.bounds.hint.filter(|hint| *hint > head.next);

@@ -14,7 +14,8 @@ use super::store::{self, Store};
 use crate::config::Partitioning;
 use crate::source::{Bounds, PartitionId, Source, SourceError};
 
-/// A create may still be on its way this long after the newest file.
+/// A create may still be on its way this long after the newest file: the network gives up on an unanswered one by then, and a drain that was
+/// cut off or stopped still has to look at the generation before it creates.
 const QUIET: Duration = Duration::from_secs(15 * 60);
 
 #[derive(Debug, thiserror::Error)]
@@ -23,11 +24,18 @@ pub enum GenerationError {
     Pin(#[from] PinError),
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// Too young: to be asked again after that time, if nothing newer has come by then.
     #[error(
-        "{table}: `{key}` is {minutes} min old: another drain may still be at work. Stop it, wait until its newest file is 15 min old, and \
-         ask again"
+        "{table}: `{key}` was stored {} min ago: a file of the same chain may still be on its way. Keep every drain of it stopped, and wait \
+         {} min more",
+        age.as_secs() / 60,
+        left.as_secs().div_ceil(60)
     )]
-    Young { table: String, key: String, minutes: i64 },
+    Young { table: String, key: String, age: Duration, left: Duration },
+    #[error(
+        "{table}: `{key}` was stored just now: another drain is at work. Nothing was changed. Stop it, and ask again"
+    )]
+    Busy { table: String, key: String },
     #[error(
         "{table}: somebody else began generation {generation} of {origin} meanwhile: look at what it is before you begin another"
     )]
@@ -40,6 +48,30 @@ impl From<store::StoreError> for GenerationError {
     }
 }
 
+/// The time, by two clocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// Milliseconds since the epoch; may be wrong.
+    pub wall_ms: i64,
+    /// Since anything, as long as it is the same in all calls; goes on evenly.
+    pub even: Duration,
+}
+
+/// The newest files of one origin's partitions as they were seen, and since when: a file that was watched long enough is old, whatever the clocks say.
+#[derive(Debug, Default)]
+pub struct Watch(BTreeMap<u32, (String, Duration)>);
+
+impl Watch {
+    /// How long this has been the newest file.
+    fn look(&mut self, table: &str, partition: u32, key: &str, now: Now) -> Result<Duration, GenerationError> {
+        let (seen, since) = self.0.entry(partition).or_insert_with(|| (key.to_owned(), now.even));
+        if seen != key {
+            return Err(GenerationError::Busy { table: table.to_owned(), key: key.to_owned() });
+        }
+        Ok(now.even.saturating_sub(*since))
+    }
+}
+
 /// Begins the next generation of one origin: `partitions` are all of its partitions, as `source` assigned them. Each new chain begins where the old
 /// one ended if the source still agrees with that, else where the source begins.
 pub fn begin(
@@ -47,27 +79,34 @@ pub fn begin(
     source: &mut dyn Source,
     partitions: &[(PartitionId, Bounds)],
     partitioning: Partitioning,
-    now_ms: i64,
+    now: Now,
+    watch: &mut Watch,
 ) -> Result<Option<OriginDoc>, GenerationError> {
     let Some((PartitionId { topic, origin, .. }, bounds)) = partitions.first() else { return Ok(None) };
     let old = pin::origin(store, topic, origin)?;
     let mut starts = BTreeMap::new();
+    let mut youngest = None;
     for (id, bounds) in partitions {
         let found = match &old {
             Some(doc) => newest(store, source, id, doc)?,
             None => None,
         };
         if let Some(Found { key, footer, .. }) = &found {
-            let age_ms = now_ms.saturating_sub(footer.created_ms);
-            if age_ms < i64::try_from(QUIET.as_millis()).unwrap_or(i64::MAX) {
-                return Err(GenerationError::Young {
-                    table: topic.to_string(),
-                    key: key.clone(),
-                    minutes: age_ms.max(0) / 60_000,
-                });
+            // Nobody else creates in a folder what comes from a log whose lock we hold.
+            let may_come_late = store.creates_late() || !source.is_own_log();
+            if may_come_late {
+                let watched = watch.look(topic, id.partition, key, now)?;
+                if let Some((age, left)) = young(footer.created_ms, now.wall_ms, watched)
+                    && youngest.as_ref().is_none_or(|(_, _, longest)| left > *longest)
+                {
+                    youngest = Some((key.clone(), age, left));
+                }
             }
         }
         starts.insert(id.partition, start(found.as_ref(), bounds, old.as_ref()));
+    }
+    if let Some((key, age, left)) = youngest {
+        return Err(GenerationError::Young { table: topic.to_string(), key, age, left });
     }
     let generation = old.as_ref().map_or(1, |doc| doc.generation + 1);
     let doc = OriginDoc {
@@ -78,7 +117,7 @@ pub fn begin(
         partitioning,
         topic_id: bounds.topic_id.clone(),
         starts,
-        created_ms: now_ms,
+        created_ms: now.wall_ms,
     };
     let created = pin::create_origin(store, doc.clone())?;
     if created != doc {
@@ -89,6 +128,12 @@ pub fn begin(
         });
     }
     Ok(Some(created))
+}
+
+/// How old a file is at least that is too young, and how long to wait. By the clocks, or by how long it was watched: a clock may be wrong.
+fn young(created_ms: i64, now_ms: i64, watched: Duration) -> Option<(Duration, Duration)> {
+    let age = Duration::from_millis(u64::try_from(now_ms.saturating_sub(created_ms)).unwrap_or(0)).max(watched);
+    (age < QUIET).then(|| (age, QUIET - age))
 }
 
 fn newest(
@@ -164,6 +209,28 @@ mod tests {
             previous: None,
         };
         Found { key: footer.key(), footer, last_here: LastHere::Hash(last_here.to_owned()) }
+    }
+
+    #[test]
+    fn a_file_is_old_enough_by_the_clocks_or_by_being_watched() {
+        let minutes = |n: u64| Duration::from_secs(n * 60);
+        assert_eq!(young(0, 15 * 60_000, Duration::ZERO), None);
+        assert_eq!(young(0, 4 * 60_000, Duration::ZERO), Some((minutes(4), minutes(11))));
+        assert_eq!(young(0, 4 * 60_000, minutes(9)), Some((minutes(9), minutes(6))));
+        // Its writer's clock was years ahead, or the own one was put back.
+        assert_eq!(young(i64::MAX, 0, Duration::ZERO), Some((Duration::ZERO, QUIET)));
+        assert_eq!(young(i64::MAX, 0, QUIET), None);
+        assert_eq!(young(i64::MIN, i64::MAX, Duration::ZERO), None);
+    }
+
+    #[test]
+    fn what_is_stored_while_it_is_watched_was_stored_by_another() {
+        let now = |even: u64| Now { wall_ms: 0, even: Duration::from_secs(even) };
+        let mut watch = Watch::default();
+        let mut look = |partition, key, at| watch.look("t", partition, key, now(at)).map(|watched| watched.as_secs());
+        assert_eq!((look(0, "a", 5).unwrap(), look(1, "b", 6).unwrap()), (0, 0));
+        assert_eq!((look(0, "a", 9).unwrap(), look(1, "b", 9).unwrap()), (4, 3));
+        assert!(matches!(look(1, "c", 10), Err(GenerationError::Busy { .. })));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use fail::fail_point;
 
-use super::footer::Footer;
+use super::footer::{Footer, Sources};
 use super::names::{self, ChainId, ORIGIN_VERSION, OriginDoc};
 use super::pin::{self, PinError};
 use super::refusal::Refusal;
@@ -55,12 +55,18 @@ pub struct Create {
     pub file: PathBuf,
 }
 
+/// A chain as the store holds it.
+pub struct Opened {
+    pub doc: OriginDoc,
+    /// Its newest file.
+    pub head: Option<(String, Footer)>,
+    /// Of a chain without a file: what the generations before it hold.
+    pub inherited: Sources,
+}
+
 /// One answer.
 pub enum Done {
-    Opened {
-        doc: OriginDoc,
-        head: Option<Box<(String, Footer)>>,
-    },
+    Opened(Box<Opened>),
     /// `None`: none is pinned yet.
     Schema {
         table: String,
@@ -206,14 +212,12 @@ fn work(shared: &Shared, store: &dyn Store) {
 
 fn run_open(store: &dyn Store, open: &Open) -> Done {
     match open_chain(store, open) {
-        Ok(Some((doc, head))) => Done::Opened { doc, head: head.map(Box::new) },
+        Ok(Some(opened)) => Done::Opened(Box::new(opened)),
         Ok(None) => Done::NoOrigin,
         Err(PinError::Refused(refusal)) => Done::Refused(refusal),
         Err(error) => Done::Failed { kind: error.kind(), why: with_causes(&error) },
     }
 }
-
-type Opened = (OriginDoc, Option<(String, Footer)>);
 
 fn open_chain(store: &dyn Store, open: &Open) -> Result<Option<Opened>, PinError> {
     fail_point!("drain_before_head");
@@ -246,11 +250,34 @@ fn open_chain(store: &dyn Store, open: &Open) -> Result<Option<Opened>, PinError
         generation: doc.generation,
         partition: *partition,
     };
-    let Some(key) = newest_file(store, &chain, doc.partitioning)? else { return Ok(Some((doc, None))) };
+    let Some(key) = newest_file(store, &chain, doc.partitioning)? else {
+        let inherited = inherited(store, &chain)?;
+        return Ok(Some(Opened { doc, head: None, inherited }));
+    };
     let footer = store::read_footer(store, &key)?
         .ok_or_else(|| PinError::Damaged { key: key.clone(), why: "it was listed and is not there".to_owned() })?;
     fail_point!("drain_after_head");
-    Ok(Some((doc, Some((key, footer)))))
+    Ok(Some(Opened { doc, head: Some((key, footer)), inherited: Sources::new() }))
+}
+
+/// What the newest file of an earlier generation says is stored. One that cannot be read tells nothing: a new generation is the way on from it.
+fn inherited(store: &dyn Store, chain: &ChainId) -> Result<Sources, PinError> {
+    for generation in (1..chain.generation).rev() {
+        let older = ChainId { generation, ..chain.clone() };
+        let footer = pin::origin_at(store, &older.table, &older.origin, generation).and_then(|doc| {
+            let Some(key) = newest_file(store, &older, doc.partitioning)? else { return Ok(None) };
+            Ok(store::read_footer(store, &key)?)
+        });
+        match footer {
+            Ok(Some(footer)) => return Ok(footer.sources),
+            Ok(None) => {}
+            Err(error) if error.kind() == Kind::Retry => return Err(error),
+            Err(error) => {
+                tracing::warn!("what {older} holds is not known, its rows may be stored again: {}", with_causes(&error))
+            }
+        }
+    }
+    Ok(Sources::new())
 }
 
 /// The key of a chain's newest file: dates never go back within a chain, so it is the last key of the newest date that has one.

@@ -5,7 +5,7 @@
 //! arrive, and every row is counted.
 
 use super::chain::{Answer, Chain, Found, LastHere, Outcome, Pinned, Step};
-use super::footer::Footer;
+use super::footer::{Footer, Sources};
 use super::names::ChainId;
 use super::seal::{Admit, Facts, record_hash};
 use crate::config::Partitioning;
@@ -180,6 +180,7 @@ impl World {
             start: 0,
             created_ms: 20_000 * DAY_MS,
             resend_window_ms: 36_500 * DAY_MS,
+            inherited: Sources::new(),
         };
         let bounds = Bounds { start: 0, end: u64::MAX, topic_id: String::new(), hint: None };
         let late_listing = may_be_stale && self.dice.one_in(3);

@@ -81,7 +81,14 @@ pub fn grow_schema(store: &dyn Store, table: &str, proposed: Schema) -> Result<A
 
 /// The newest generation's document of an origin.
 pub fn origin(store: &dyn Store, table: &str, origin: &str) -> Result<Option<OriginDoc>, PinError> {
-    let Some(generation) = newest_generation(store, table, origin)? else { return Ok(None) };
+    match newest_generation(store, table, origin)? {
+        Some(generation) => origin_at(store, table, origin, generation).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The document of one generation, which is listed.
+pub fn origin_at(store: &dyn Store, table: &str, origin: &str, generation: u32) -> Result<OriginDoc, PinError> {
     let key = names::origin_key(table, origin, generation);
     let damaged = |why: String| PinError::Damaged { key: key.clone(), why };
     let json = store.get(&key)?.ok_or_else(|| damaged("it was listed and is not there".to_owned()))?;
@@ -92,7 +99,7 @@ pub fn origin(store: &dyn Store, table: &str, origin: &str) -> Result<Option<Ori
     if doc.key() != key {
         return Err(damaged(format!("it says that it is `{}`", doc.key())));
     }
-    Ok(Some(doc))
+    Ok(doc)
 }
 
 /// The highest generation of an origin; re-read before each create.

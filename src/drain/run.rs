@@ -9,8 +9,8 @@ use fail::fail_point;
 
 use super::chain::{Answer, Chain, Found, LastHere, Outcome, Pinned, Step};
 use super::footer::Footer;
-use super::jobs::{Create, Done, Job, Jobs, NewestSchema, Open};
-use super::names::{ChainId, OriginDoc};
+use super::jobs::{Create, Done, Job, Jobs, NewestSchema, Open, Opened};
+use super::names::ChainId;
 use super::partition::{Partition, Sending};
 use super::requests::{Request, Targets};
 use super::status::{Failure, LastFile, Status};
@@ -204,7 +204,7 @@ impl Runner {
                 partition.new_origin = true;
                 partition.retry_at = self.all_known_at();
             }
-            Done::Opened { doc, head } => self.opened(id, partition, &doc, head.map(|head| *head)),
+            Done::Opened(opened) => self.opened(id, partition, *opened),
             Done::Schema { table, newest, grown } => {
                 self.writer.learn(table, newest);
                 if let Some((resume, _)) = &mut partition.writing {
@@ -247,7 +247,8 @@ impl Runner {
         Ok(Found { key, footer, last_here })
     }
 
-    fn opened(&mut self, id: &PartitionId, partition: &mut Partition, doc: &OriginDoc, head: Option<(String, Footer)>) {
+    fn opened(&mut self, id: &PartitionId, partition: &mut Partition, opened: Opened) {
+        let Opened { doc, head, inherited } = opened;
         if doc.partitioning != self.config.store.partition {
             tracing::warn!(
                 "`store.partition` is {:?}, table {} is pinned to {:?}: it stays so until a new generation",
@@ -277,6 +278,7 @@ impl Runner {
             start: doc.start(id.partition),
             created_ms: doc.created_ms,
             resend_window_ms: i64::try_from(self.config.drain.resend_window.as_millis()).unwrap_or(i64::MAX),
+            inherited,
         };
         let schema = found.as_ref().map(|found| found.footer.schema);
         let known =

@@ -39,14 +39,14 @@ pub struct Head {
 }
 
 impl Head {
-    /// A chain without files.
-    pub fn at_start(start: u64, created_ms: i64) -> Head {
+    /// A chain without files. `sources`: what the generations before it hold.
+    pub fn at_start(start: u64, created_ms: i64, sources: Sources) -> Head {
         Head {
             key: None,
             next: start,
             dt: None,
             created_ms,
-            sources: Sources::default(),
+            sources,
             totals: Totals::default(),
             last_hash: String::new(),
         }

@@ -40,6 +40,12 @@ pub trait Store: Send + Sync {
     /// in byte order: `folders("churn/")` may be `["_weir", "dt=2026-11-25"]`.
     fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
 
+    /// Whether an object may still be created after the process that asked for it has died: a request may be on its way for as long as the network
+    /// carries it.
+    fn creates_late(&self) -> bool {
+        true
+    }
+
     /// Proves that [`Store::create`] keeps what exists, by creating one small object ([`SELF_TEST`]) twice. Refuses with the fix otherwise.
     fn self_test(&self) -> Result<(), StoreError> {
         self_test(self)

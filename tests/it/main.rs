@@ -5,6 +5,7 @@
 mod support;
 
 mod cli;
+mod copies;
 mod crash_points;
 mod foreign;
 mod growth;

@@ -16,6 +16,7 @@ fn pinned() -> Pinned {
         start: 100,
         created_ms: TODAY_MS,
         resend_window_ms: 7 * DAY_MS,
+        inherited: Sources::new(),
     }
 }
 

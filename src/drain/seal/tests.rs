@@ -10,7 +10,7 @@ const DAY_MS: i64 = 24 * 3_600_000;
 const TODAY_MS: i64 = 20_000 * DAY_MS;
 
 fn head(dt: Option<i64>) -> Head {
-    Head { dt: dt.map(|ms| Dt::of(ms, Partitioning::Day)), ..Head::at_start(10, TODAY_MS) }
+    Head { dt: dt.map(|ms| Dt::of(ms, Partitioning::Day)), ..Head::at_start(10, TODAY_MS, Sources::new()) }
 }
 
 fn seal(head: &Head) -> Seal {

@@ -200,6 +200,10 @@ impl Store for Folder {
         Ok(out)
     }
 
+    fn creates_late(&self) -> bool {
+        false
+    }
+
     fn address(&self) -> String {
         self.root.display().to_string()
     }

@@ -42,7 +42,14 @@ impl Chain {
         if let Some(older) = older {
             let is_same_topic = !doc.topic_id.is_empty() && doc.topic_id == older.topic_id;
             let (end, from) = (older.report.next, older.id.to_string());
-            if is_same_topic && start < end && older.report.files > 0 {
+            // A log that was copied or restored goes on from where its copy did: its offsets name other rows by now. Which these are, their
+            // sources tell, and rows that are stored twice show there. A topic has one record per offset.
+            let is_log = doc.topic_id == doc.origin;
+            if is_same_topic && is_log && start < end {
+                report.notes.push(format!(
+                    "{id} starts at row {start}, {from} ended at {end}: the data_dir was copied, or restored from an older state"
+                ));
+            } else if is_same_topic && start < end && older.report.files > 0 {
                 report.overlaps.push(Range::new(&id, start.max(older.report.first), end));
             } else if is_same_topic && start > end {
                 report.notes.push(format!(
