@@ -19,9 +19,14 @@ fn kills() -> u32 {
 
 /// The `store` of a bucket, with more keys of it (`, roll: {..}`).
 pub fn store(bucket: &Bucket, more: &str) -> String {
+    store_at(bucket, &bucket.account.endpoint, more)
+}
+
+/// The same by another way to the server.
+pub fn store_at(bucket: &Bucket, endpoint: &str, more: &str) -> String {
     format!(
-        "store: {{ to: \"s3://{}/rows\", endpoint: {}, region: us-east-1, path_style: true{more} }}\n",
-        bucket.name, bucket.account.endpoint
+        "store: {{ to: \"s3://{}/rows\", endpoint: {endpoint}, region: us-east-1, path_style: true{more} }}\n",
+        bucket.name
     )
 }
 

@@ -14,6 +14,7 @@ mod kafka_s3;
 mod kafka_source;
 mod kill;
 mod loud;
+mod lost_answers;
 mod path;
 mod s3_store;
 mod secrets;
