@@ -31,6 +31,7 @@ pub(super) struct Request {
 
 pub(super) struct Scripted {
     pub store: S3Store,
+    pub endpoint: String,
     pub requests: Arc<Mutex<Vec<Request>>>,
     _runtime: tokio::runtime::Runtime,
 }
@@ -63,7 +64,7 @@ pub(super) fn scripted_by(
     let mut s3 = config::S3 {
         bucket: "bucket".to_owned(),
         prefix: "p".to_owned(),
-        endpoint: Some(endpoint),
+        endpoint: Some(endpoint.clone()),
         region: Some("us-east-1".to_owned()),
         path_style: true,
         sse_kms: None,
@@ -72,7 +73,7 @@ pub(super) fn scripted_by(
     change(&mut s3);
     let key = Credentials::new("key-id", "the-secret", None, None, "test");
     let store = S3Store::build(&s3, runtime.handle(), Some(key), LIMITS).unwrap();
-    Scripted { store, requests, _runtime: runtime }
+    Scripted { store, endpoint, requests, _runtime: runtime }
 }
 
 fn serve(mut connection: &TcpStream, seen: &Mutex<Vec<Request>>, answers: &Mutex<dyn FnMut(&Request) -> Say + Send>) {
