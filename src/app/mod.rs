@@ -291,5 +291,6 @@ fn recorder(config: &Config) -> Result<Recorder, AppError> {
     };
     // A topic that nobody makes would hold its rows back for ever: then the route's topic takes them.
     let free_topics = config.kafka.as_ref().is_none_or(|kafka| kafka.create_topics.is_some());
-    Ok(Recorder::new(config.models_max, template, cut, key).topics_from_clients(free_topics))
+    let message_key = config.kafka.as_ref().and_then(|kafka| kafka.key.clone());
+    Ok(Recorder::new(config.models_max, template, cut, key).topics_from_clients(free_topics).key(message_key))
 }

@@ -241,6 +241,9 @@ pub struct Kafka {
     pub format: Format,
     /// Lanes of a topic's log: partitions that one gateway writes to. May be raised, never lowered.
     pub lanes: u32,
+    /// Field whose value becomes the message's key: `id`, or another by its name in the record (`inputs.customer_id`). Order per key is not promised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// Bytes of one message; a longer record is cut before it is appended.
     pub max_record: Size,
     /// Properties of librdkafka's producer.
@@ -482,6 +485,7 @@ impl Default for Kafka {
             topic: "{model}".to_owned(),
             format: Format::Json,
             lanes: 4,
+            key: None,
             // Below the million bytes that librdkafka and the brokers take, with room for key and headers.
             max_record: Size(900_000),
             producer: BTreeMap::new(),

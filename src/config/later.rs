@@ -17,7 +17,6 @@ const LATER: &[(&[&str], &str)] = &[
     (&["routes", "*", "redact", "*"], "write `drop`"),
     (&["kafka", "tls"], "remove it; brokers are reached in clear text"),
     (&["kafka", "sasl"], "remove it; brokers are reached without a log-in"),
-    (&["kafka", "key"], "remove it; messages have no key"),
     (&["telemetry"], "remove it; metrics are at `/metrics` of `admin.address`"),
 ];
 

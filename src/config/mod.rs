@@ -6,6 +6,7 @@
 
 mod check;
 pub mod file;
+mod key;
 mod later;
 mod load;
 mod read;
@@ -17,6 +18,7 @@ mod tree;
 pub mod units;
 mod values;
 
+pub use key::KeyField;
 pub use report::{ConfigError, Place};
 pub use show::json_schema;
 pub use starter::init_yaml;
@@ -237,6 +239,8 @@ pub struct Kafka {
     /// Template; `{model}` is replaced.
     pub topic: String,
     pub lanes: u32,
+    /// The field whose value is a message's key.
+    pub key: Option<KeyField>,
     /// Bytes of one message; a longer row is cut before the append.
     pub record_bytes_max: usize,
     pub producer: BTreeMap<String, String>,

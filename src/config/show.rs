@@ -149,6 +149,7 @@ fn written(config: &Config) -> File {
             topic: kafka.topic.clone(),
             format: Format::Json,
             lanes: kafka.lanes,
+            key: kafka.key.as_ref().map(ToString::to_string),
             max_record: Size(kafka.record_bytes_max as u64),
             producer: kafka.producer.clone(),
             consumer: kafka.consumer.clone(),

@@ -8,6 +8,7 @@ mod body;
 mod call;
 mod cut;
 mod json;
+mod key;
 mod models;
 mod prediction;
 mod recorder;

@@ -11,7 +11,8 @@ use super::call::Call;
 use super::models::Models;
 use super::prediction::Predictions;
 use super::redact::{self, Facts};
-use super::{ContentType, Encoded, Recorded, cut};
+use super::{ContentType, Encoded, Recorded, cut, key};
+use crate::config::KeyField;
 use crate::gateway::exchange::Exchange;
 use crate::protocol::generic::merge;
 use crate::protocol::{ParseStatus, Problem, Reading, raw};
@@ -23,6 +24,7 @@ pub struct Recorder {
     topics_from_clients: bool,
     record_bytes_max: Option<usize>,
     redact_key: Vec<u8>,
+    key: Option<KeyField>,
 }
 
 impl Recorder {
@@ -40,6 +42,7 @@ impl Recorder {
             topics_from_clients: true,
             record_bytes_max,
             redact_key,
+            key: None,
         }
     }
 
@@ -49,30 +52,48 @@ impl Recorder {
         self
     }
 
+    /// The field whose value is the key of a row's message; none unless set.
+    pub fn key(mut self, key: Option<KeyField>) -> Recorder {
+        self.key = key;
+        self
+    }
+
     /// Makes the records of a call and releases its capture permit. Never fails: what cannot be read is said in the
     /// record.
     pub fn record(&self, exchange: Exchange) -> Recorded {
         let (call, ticket, permit) = Call::part(exchange);
-        let (topic, messages) = self.messages(&call);
+        let (topic, rows) = self.rows(&call);
         drop(call);
         drop(permit);
-        let rows = messages.into_iter().map(|value| Encoded { key: None, value: Bytes::from(value) }).collect();
         Recorded { ticket, topic, content_type: ContentType::Json, rows }
     }
 
-    /// The topic and the messages of a call.
+    /// The topic of a call and its messages without their keys.
     pub fn messages(&self, call: &Call) -> (String, Vec<Vec<u8>>) {
+        let (topic, rows) = self.rows(call);
+        (topic, rows.into_iter().map(|row| row.value.into()).collect())
+    }
+
+    /// The topic and the rows of a call.
+    pub fn rows(&self, call: &Call) -> (String, Vec<Encoded>) {
         let parsed = catch_unwind(AssertUnwindSafe(|| {
             let copies = Copies::of(call);
             let (topic, predictions) = self.predictions(call, &copies, assemble::parse(call, &copies));
-            (topic, cut::encode(predictions, self.record_bytes_max))
+            (topic, self.encode(predictions))
         }));
         parsed.unwrap_or_else(|_| {
             error!(route = call.route.name, id = %call.id, "panicked while recording a call, kept it unparsed");
             let copies = Copies::sealed(call);
             let (topic, predictions) = self.predictions(call, &copies, unparsed());
-            (topic, cut::encode(predictions, self.record_bytes_max))
+            (topic, self.encode(predictions))
         })
+    }
+
+    /// The keys are taken first: cutting may drop the fields they come from.
+    fn encode(&self, predictions: Predictions<'_>) -> Vec<Encoded> {
+        let mut keys = self.key.as_ref().map(|field| key::keys(&predictions, field)).unwrap_or_default().into_iter();
+        let values = cut::encode(predictions, self.record_bytes_max);
+        values.into_iter().map(|value| Encoded { key: keys.next().flatten(), value: Bytes::from(value) }).collect()
     }
 
     /// Assembles, names and redacts. Sampling (design R8) will stand between the two.

@@ -14,6 +14,7 @@ use crate::gateway::exchange::{Captured, Keep, Kept, Origin, Outcome, Timings};
 
 mod fixtures;
 mod hidden_names;
+mod keys;
 mod limits;
 mod properties;
 mod redaction;

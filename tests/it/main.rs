@@ -10,6 +10,7 @@ mod crash_points;
 mod foreign;
 mod growth;
 mod kafka_path;
+mod kafka_readers;
 mod kafka_s3;
 mod kafka_source;
 mod kill;

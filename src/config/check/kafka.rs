@@ -7,7 +7,7 @@ use super::Rules;
 use crate::config::file::{self, File, Start};
 use crate::config::report::ConfigError;
 use crate::config::units::Span;
-use crate::config::{CreateTopics, Drain, Kafka, Roles, topic_pattern};
+use crate::config::{CreateTopics, Drain, Kafka, KeyField, Roles, topic_pattern};
 
 const LANES_MAX: u32 = 64;
 const RECORD_BYTES_MIN: u64 = 1_000;
@@ -78,6 +78,7 @@ pub(super) fn kafka(at: &Rules<'_>, file: &file::Kafka, resend_window: Duration)
         brokers,
         topic: file.topic.clone(),
         lanes: at.range(&key("lanes"), file.lanes, 1, LANES_MAX)?,
+        key: file.key.as_ref().map(|field| message_key(at, field)).transpose()?,
         record_bytes_max: usize::try_from(record_bytes_max).unwrap_or(usize::MAX),
         producer: file.producer.clone(),
         consumer: file.consumer.clone(),
@@ -108,6 +109,15 @@ fn broker(at: &Rules<'_>, broker: &str) -> Result<String, ConfigError> {
             "write host and port, for example `127.0.0.1:9092`",
         )),
     }
+}
+
+fn message_key(at: &Rules<'_>, field: &str) -> Result<KeyField, ConfigError> {
+    KeyField::parse(field).ok_or_else(|| {
+        let what = format!("`{field}` is no field of a record that could be a message's key");
+        let fix = "write `id`, `request_id`, `client_request_id`, `trace_id`, `model_name`, `model_version`, `route`, or for example \
+                   `inputs.customer_id`, `outputs.label`, `metadata.team`";
+        at.wrong(&["kafka", "key"], what, fix)
+    })
 }
 
 fn topic_template(at: &Rules<'_>, key: &[&str], topic: &str) -> Result<(), ConfigError> {

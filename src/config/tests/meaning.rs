@@ -134,7 +134,7 @@ fn the_effective_form_means_the_same() {
         "    redact: { inputs.a b: drop, outputs.é: drop }\n    protocol: v1\n    version: response:$.a.b\n",
         "    capture: { mode: off, rows: keep, bodies: always, header: forbid, body: 900KB, headers: [] }\n",
         "listen: { address: '[::1]:0', drain_timeout: 0s }\nlog: { sync: 1500us, reserve_free: 0B }\n",
-        "kafka:\n  brokers: ['b1:1', 'b2:2']\n  topic: x-{model}\n  create_topics: {}\n  producer: { linger.ms: 5 }\n",
+        "kafka:\n  brokers: ['b1:1', 'b2:2']\n  topic: x-{model}\n  key: inputs.a.b\n  create_topics: {}\n  producer: { linger.ms: 5 }\n",
         "store: { to: 's3://bucket/p', region: eu-west-1, partition: none, parquet: { encodings: compact } }\n",
         "store: { to: './-strange #dir' }\ndata_dir: ../...\ndrain: { start: latest }\nrecorders: 3\n",
     ] {
@@ -143,6 +143,14 @@ fn the_effective_form_means_the_same() {
         let again = Config::from_yaml("effective", &yaml, &|_| None).unwrap_or_else(|error| panic!("{yaml}\n{error}"));
         assert_eq!(again, config, "{yaml}");
     }
+}
+
+/// The word `key` names secrets elsewhere; here it is a field.
+#[test]
+fn the_key_of_a_message_is_no_secret() {
+    let config = with("kafka:\n  brokers: ['b1:1']\n  key: id\n");
+    assert_eq!(config.kafka.as_ref().and_then(|kafka| kafka.key.clone()), Some(KeyField::Id));
+    assert!(config.to_yaml_effective().contains("key: id\n"), "{}", config.to_yaml_effective());
 }
 
 #[test]

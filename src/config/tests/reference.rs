@@ -41,6 +41,7 @@ fn every_key_that_is_off_can_be_switched_on_and_has_its_default() {
     let kafka = file.kafka.expect("it is switched on");
     let examples = file::Kafka {
         brokers: kafka.brokers.clone(),
+        key: kafka.key.clone(),
         producer: kafka.producer.clone(),
         consumer: kafka.consumer.clone(),
         create_topics: Some(file::CreateTopics::default()),

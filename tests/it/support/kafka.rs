@@ -254,6 +254,7 @@ pub fn config(brokers: &str) -> config::Kafka {
         brokers: vec![brokers.to_owned()],
         topic: "{model}".into(),
         lanes: 4,
+        key: None,
         record_bytes_max: 900_000,
         producer: BTreeMap::new(),
         consumer: BTreeMap::new(),
