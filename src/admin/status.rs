@@ -63,8 +63,8 @@ pub struct Lane {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Partition {
     pub table: String,
-    /// As `weir verify` keys it: `<origin>.g01-p0000`.
-    pub chain: String,
+    /// As `weir verify` keys it: `<origin>.g01-p0000`; `null` until the origin document was read, which names the generation.
+    pub chain: Option<String>,
     pub partition: u32,
     /// `opening`, `collecting`, `storing` or `refused`.
     pub state: String,
@@ -75,17 +75,54 @@ pub struct Partition {
     /// Messages at hand and not stored, and the bytes of their values.
     pub rows: u64,
     pub bytes: u64,
+    /// How long the range is open.
     pub age_seconds: f64,
-    /// When the range closes by age at the latest.
+    /// Age of the oldest of these messages by its own timestamp; 0 if there is none.
+    pub oldest_unstored_seconds: f64,
+    /// When the open range is expected to close; it closes by age at the latest.
     pub closes_in_seconds: Option<f64>,
-    pub last_file: Option<String>,
+    /// Why: `size`, `age`, `date`, `pressure`, `manual` or `stop`. Of a file on its way to the store, why it was closed.
+    pub closes_by: Option<String>,
+    /// Value bytes that are expected to close it by size.
+    pub closes_at_bytes: u64,
+    /// Offsets that exist and are not stored; `null`: not known yet.
+    pub lag: Option<u64>,
+    /// How long the store has been asked without an answer; `null`: nothing is asked.
+    pub asking_seconds: Option<f64>,
+    pub last_file: Option<File>,
     pub error: Option<String>,
     /// All of it in one line, for people.
     pub words: String,
 }
 
+/// The newest file of a partition's chain.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct File {
+    pub key: String,
+    pub rows: u64,
+    /// `null`: this process did not make it.
+    pub bytes: Option<u64>,
+    /// When it was made: RFC 3339, UTC.
+    pub created: String,
+    /// Why its range was closed, in the words of `closes_by`; `null`: its footer does not say.
+    pub cause: Option<String>,
+}
+
+impl File {
+    fn of(file: &drain::status::LastFile) -> File {
+        File {
+            key: file.key.clone(),
+            rows: file.rows,
+            bytes: file.bytes,
+            created: file.created(),
+            cause: file.cause.map(|cause| cause.word().to_owned()),
+        }
+    }
+}
+
 impl Partition {
-    pub fn of(p: &drain::status::PartitionStatus) -> Partition {
+    /// `now_ms`: milliseconds since the epoch.
+    pub fn of(p: &drain::status::PartitionStatus, now_ms: i64) -> Partition {
         Partition {
             table: p.table.clone(),
             chain: p.chain.clone(),
@@ -96,8 +133,15 @@ impl Partition {
             rows: p.rows,
             bytes: p.bytes,
             age_seconds: p.age.map_or(0.0, |age| age.as_secs_f64()),
+            oldest_unstored_seconds: p
+                .oldest_ms
+                .map_or(0.0, |oldest_ms| now_ms.saturating_sub(oldest_ms).max(0) as f64 / 1e3),
             closes_in_seconds: p.closes_in.map(|left| left.as_secs_f64()),
-            last_file: p.last_file.as_ref().map(|file| file.key.clone()),
+            closes_by: p.closes_by.map(|cause| cause.word().to_owned()),
+            closes_at_bytes: p.closes_at_bytes,
+            lag: p.lag(),
+            asking_seconds: p.asked_for.map(|asked_for| asked_for.as_secs_f64()),
+            last_file: p.last_file.as_ref().map(File::of),
             error: p.last_error.as_ref().map(|failure| failure.what.clone()),
             words: p.to_string(),
         }
@@ -207,6 +251,11 @@ impl Status {
         }
         out
     }
+}
+
+/// The wall clock, milliseconds since the epoch.
+pub fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
 }
 
 /// `1234567` -> `1,234,567`.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::admin::Answers;
-use crate::admin::status::{Calls, Lane, Partition, Rows, Status, count, seconds};
+use crate::admin::status::{Calls, Lane, Partition, Rows, Status, count, now_ms, seconds};
 use crate::drain::{Drain, Watch};
 use crate::gateway::Gateway;
 use crate::handoff::Sender;
@@ -14,7 +14,7 @@ use crate::ledger::{self, Ledger};
 use crate::log::Logs;
 use crate::publish::Publisher;
 use crate::source::kafka::KafkaWatch;
-use crate::telemetry::{Meters, Snapshot};
+use crate::telemetry::{Meters, PartitionSample, Snapshot};
 
 /// Every stage of one process.
 pub struct Stages {
@@ -130,7 +130,8 @@ impl Stages {
         };
         let drained = self.drained.as_ref().map(Watch::status).unwrap_or_default();
         rows.drained(&drained.totals);
-        (rows, drained.partitions.iter().map(Partition::of).collect())
+        let now_ms = now_ms();
+        (rows, drained.partitions.iter().map(|partition| Partition::of(partition, now_ms)).collect())
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -151,12 +152,30 @@ impl Stages {
             backlog: status.rows.backlog,
             log_bytes: status.log_bytes,
             oldest_unstored_seconds: status.oldest_unstored_seconds,
+            partitions: Self::samples(&status.drain),
         }
+    }
+
+    fn samples(partitions: &[Partition]) -> Vec<PartitionSample> {
+        let made = |p: &Partition| {
+            Some(p.last_file.as_ref()?.created.parse::<jiff::Timestamp>().ok()?.as_millisecond() as f64 / 1e3)
+        };
+        let sample = |p: &Partition| PartitionSample {
+            topic: p.table.clone(),
+            partition: p.partition.to_string(),
+            head: p.chain.is_some().then_some(p.first),
+            lag: p.lag,
+            oldest_seconds: p.age_seconds.max(p.oldest_unstored_seconds),
+            open_rows: p.rows,
+            open_bytes: p.bytes,
+            last_file_seconds: made(p),
+        };
+        partitions.iter().map(sample).collect()
     }
 
     /// Age of the oldest row that has not left the log.
     fn oldest_in_log_seconds(&self) -> f64 {
-        let now_ms = jiff::Timestamp::now().as_millisecond();
+        let now_ms = now_ms();
         let oldest = self.logs.lanes().iter().filter_map(|lane| lane.oldest_undelivered_ms()).min();
         oldest.map_or(0.0, |oldest_ms| (now_ms - oldest_ms).max(0) as f64 / 1e3)
     }
@@ -177,7 +196,7 @@ impl Stages {
         }
         for partition in partitions {
             if let Some(error) = &partition.error {
-                trouble.push(format!("drain {}: {error}", partition.chain));
+                trouble.push(format!("drain {} p{}: {error}", partition.table, partition.partition));
             }
         }
         if let Some(status) = self.drained.as_ref().map(Watch::status) {
@@ -217,7 +236,9 @@ impl Answers for Stages {
             Some(publisher) => publisher.status().lanes.iter().map(Lane::of).collect(),
             None => Vec::new(),
         };
-        let oldest = partitions.iter().map(|p| p.age_seconds).fold(self.oldest_in_log_seconds(), f64::max);
+        // By their own timestamps; where a message tells none, since it came to hand.
+        let ages = partitions.iter().map(|p| p.age_seconds.max(p.oldest_unstored_seconds));
+        let oldest = ages.fold(self.oldest_in_log_seconds(), f64::max);
         Status {
             version: env!("CARGO_PKG_VERSION").to_string(),
             pid: std::process::id(),

@@ -97,7 +97,8 @@ impl App {
         let store = open_store(&config, control.handle())?;
         let logs = open_logs(&config)?;
         let ledger = Ledger::open(&config.data_dir.join("ledger"), logs.totals().calls).map_err(AppError::Ledger)?;
-        let (drain, kafka) = start_drain(&config, &logs, store)?;
+        let meters = Meters::new();
+        let (drain, kafka) = start_drain(&config, &logs, store, &meters)?;
         let publisher = match &config.kafka {
             Some(kafka) if config.roles.gateway => {
                 let producer_bytes = config.memory.producer_bytes;
@@ -108,7 +109,6 @@ impl App {
             }
             _ => None,
         };
-        let meters = Meters::new();
         let (sender, receiver) = handoff::queue(HANDOFF_COUNT_MAX, config.memory.queue_bytes);
         let recorder = Arc::new(recorder(&config)?);
         let recorders =
@@ -232,7 +232,12 @@ fn store_root(to: &StoreTo) -> String {
 
 type Drained = (Option<Drain>, Option<KafkaWatch>);
 
-fn start_drain(config: &Config, logs: &Logs, store: Option<Arc<dyn Store>>) -> Result<Drained, AppError> {
+fn start_drain(
+    config: &Config,
+    logs: &Logs,
+    store: Option<Arc<dyn Store>>,
+    meters: &Meters,
+) -> Result<Drained, AppError> {
     let Some(store) = store else { return Ok((None, None)) };
     let mut watch = None;
     let source: Box<dyn Source> = match &config.kafka {
@@ -247,11 +252,11 @@ fn start_drain(config: &Config, logs: &Logs, store: Option<Arc<dyn Store>>) -> R
         }
         None => Box::new(Lanes::new(logs.clone())),
     };
-    let drain = Drain::start(drain_config(config), store, source).map_err(AppError::Drain)?;
+    let drain = Drain::start(drain_config(config, meters), store, source).map_err(AppError::Drain)?;
     Ok((Some(drain), watch))
 }
 
-fn drain_config(config: &Config) -> drain::DrainConfig {
+fn drain_config(config: &Config, meters: &Meters) -> drain::DrainConfig {
     // Ranges close before what holds them is full.
     let room = if config.kafka.is_some() { config.drain.spool_bytes_max } else { config.log.bytes_max };
     drain::DrainConfig {
@@ -259,6 +264,7 @@ fn drain_config(config: &Config) -> drain::DrainConfig {
         store: config.store.clone(),
         data_dir: config.data_dir.clone(),
         waiting_bytes_max: room / 2,
+        meters: meters.drain(),
     }
 }
 

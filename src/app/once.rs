@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{AppError, drain_config, open_logs, open_store, topics};
 use crate::admin::Status;
-use crate::admin::status::{Calls, Partition};
+use crate::admin::status::{Calls, Partition, now_ms};
 use crate::config::{Config, Kafka};
 use crate::drain::generation::{self, GenerationError, Now};
 use crate::drain::status::PartitionState;
@@ -17,7 +17,7 @@ use crate::log;
 use crate::source::kafka::{KafkaSource, Reach, TopicPicker};
 use crate::source::lane::Lanes;
 use crate::source::{Bounds, Event, PartitionId, Source};
-use crate::telemetry::with_causes;
+use crate::telemetry::{Meters, with_causes};
 
 /// How long nothing may move before the command gives up.
 const STALLED: Duration = Duration::from_secs(60);
@@ -79,8 +79,8 @@ fn from_log(once: Once<'_>, store: Arc<dyn Store>) -> Result<Status, OnceError> 
     if once.new_generation {
         begin_generations(config, store.as_ref(), &mut Lanes::new(logs.clone()), once.progress)?;
     }
-    let drain =
-        Drain::start(drain_config(config), store, Box::new(Lanes::new(logs.clone()))).map_err(AppError::Drain)?;
+    let drain = Drain::start(drain_config(config, &Meters::new()), store, Box::new(Lanes::new(logs.clone())))
+        .map_err(AppError::Drain)?;
     let done = drain_now(&drain.watch(), once.progress);
     let mut status = end(drain, done)?;
     let log = logs.totals();
@@ -106,7 +106,7 @@ fn from_kafka(once: Once<'_>, kafka: &Kafka, store: Arc<dyn Store>) -> Result<St
     }
     let source = open()?;
     let watch = source.watch();
-    let drain = Drain::start(drain_config(config), store, Box::new(source)).map_err(AppError::Drain)?;
+    let drain = Drain::start(drain_config(config, &Meters::new()), store, Box::new(source)).map_err(AppError::Drain)?;
     let mut patience = Patience::new();
     while !watch.at_end() {
         let reading = watch.status();
@@ -257,7 +257,7 @@ fn end(drain: Drain, done: Result<(), OnceError>) -> Result<Status, OnceError> {
     let mut status = Status {
         version: env!("CARGO_PKG_VERSION").to_string(),
         pid: std::process::id(),
-        drain: drained.partitions.iter().map(Partition::of).collect(),
+        drain: drained.partitions.iter().map(|partition| Partition::of(partition, now_ms())).collect(),
         ..Status::default()
     };
     status.rows.drained(&drained.totals);

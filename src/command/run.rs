@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Context, Failure, chain, check};
 use crate::admin::Status;
-use crate::admin::status::count;
+use crate::admin::status::{count, seconds};
 use crate::app::{App, AppError, Signals};
 use crate::config::{Config, StoreTo};
 use crate::drain::store::StoreError;
@@ -193,6 +193,9 @@ pub(super) fn status_line(status: &Status) -> String {
         count(rows.backlog),
         count(rows.stored),
     );
+    if status.oldest_unstored_seconds > 0.0 {
+        line.push_str(&format!(", oldest unstored {}", seconds(status.oldest_unstored_seconds)));
+    }
     if let Some(trouble) = status.trouble.first() {
         line.push_str("   !! ");
         line.push_str(trouble);

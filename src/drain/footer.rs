@@ -8,6 +8,7 @@ pub use intervals::{Intervals, SourceSeen, Sources};
 use std::collections::HashMap;
 
 use crate::drain::names::{ChainId, Dt};
+use crate::drain::triggers::Cause;
 
 /// Version of the footer that this program writes, and the newest one it reads.
 pub const FOOTER_VERSION: u32 = 1;
@@ -45,6 +46,8 @@ pub struct Footer {
     pub writer: String,
     /// Key of the file before it; `None` for a chain's first.
     pub previous: Option<String>,
+    /// Why the range was closed, as far as the file says. Nothing follows from it.
+    pub cause: Option<Cause>,
 }
 
 /// `consumed = stored + resent`, in rows.
@@ -90,6 +93,7 @@ const RESENT: &str = "weir.resent";
 const LAST_HASH: &str = "weir.last_hash";
 const WRITER: &str = "weir.writer";
 const PREVIOUS: &str = "weir.previous";
+const CAUSE: &str = "weir.cause";
 
 impl Footer {
     /// The key that this footer's file has.
@@ -124,6 +128,7 @@ impl Footer {
             (WRITER, self.writer.clone()),
         ];
         out.extend(self.previous.clone().map(|key| (PREVIOUS, key)));
+        out.extend(self.cause.map(|cause| (CAUSE, cause.word().to_owned())));
         out.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
@@ -166,6 +171,8 @@ impl Footer {
             last_hash: found.text(LAST_HASH)?,
             writer: found.text(WRITER)?,
             previous: found.0.get(PREVIOUS).cloned(),
+            // A word of a later version is none of ours.
+            cause: found.0.get(CAUSE).and_then(|word| Cause::from_word(word)),
         })
     }
 }

@@ -207,6 +207,7 @@ mod tests {
             last_hash: "hash".into(),
             writer: "w".into(),
             previous: None,
+            cause: None,
         };
         Found { key: footer.key(), footer, last_here: LastHere::Hash(last_here.to_owned()) }
     }

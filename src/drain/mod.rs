@@ -4,13 +4,13 @@
 //! that feeds them with the source's events and the store's answers; [`jobs`] asks the store, [`mod@write`] makes the files.
 
 pub mod names;
+pub mod triggers;
 pub mod footer;
 pub mod store;
 pub mod verify;
 pub mod refusal;
 pub mod seal;
 pub mod chain;
-pub mod triggers;
 pub mod pin;
 pub mod jobs;
 mod temp;
@@ -35,6 +35,7 @@ use self::status::Status;
 use self::store::Store;
 use crate::config;
 use crate::source::Source;
+use crate::telemetry::DrainMeters;
 
 /// What the drain is started with.
 #[derive(Debug, Clone)]
@@ -46,6 +47,7 @@ pub struct DrainConfig {
     /// Value bytes that may wait over all partitions before the largest range is closed: below `drain.spool` with Kafka, below `log.max_size`
     /// without it.
     pub waiting_bytes_max: u64,
+    pub meters: DrainMeters,
 }
 
 /// Why the drain could not be started.
@@ -85,7 +87,7 @@ pub struct StoppedReport {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Left {
     pub table: String,
-    pub chain: String,
+    pub partition: u32,
     pub rows: u64,
     pub why: Option<String>,
 }

@@ -230,7 +230,7 @@ impl World {
                     }
                 }
                 let writer = format!("{name}-{}", self.dice.roll(usize::MAX));
-                let facts = Facts { quarantined: 0, schema: 0, writer };
+                let facts = Facts { quarantined: 0, schema: 0, writer, cause: None };
                 if let Some(sealed) = seal.finish(end, facts) {
                     chain.created(sealed);
                     *waiting = false;

@@ -20,8 +20,10 @@ pub(super) struct Partition {
     pub bounds: Bounds,
     /// `None` until the origin document was read.
     pub chain: Option<Chain>,
-    /// A question to the store is out.
-    pub asked: bool,
+    /// Since when a question to the store is out.
+    pub asked_at: Option<Instant>,
+    /// How long the store took for its last answer.
+    pub answered_after: Duration,
     pub retry_at: Option<Instant>,
     pub backoff: Backoff,
     pub at_hand: AtHand,
@@ -35,6 +37,8 @@ pub(super) struct Partition {
     /// The file of the create in flight.
     pub sending: Option<Sending>,
     pub last_file: Option<LastFile>,
+    /// A chain's head, and the timestamp of the message there; `None`: it cannot be told.
+    pub oldest: Option<(u64, Option<i64>)>,
     pub last_error: Option<Failure>,
     /// The last failure waits for somebody.
     pub stopped: bool,
@@ -60,7 +64,8 @@ impl Partition {
             heard: false,
             bounds,
             chain: None,
-            asked: false,
+            asked_at: None,
+            answered_after: Duration::ZERO,
             retry_at: None,
             backoff: Backoff::default(),
             at_hand: AtHand::default(),
@@ -68,6 +73,7 @@ impl Partition {
             writing: None,
             sending: None,
             last_file: None,
+            oldest: None,
             last_error: None,
             stopped: false,
             new_origin: false,
@@ -77,7 +83,7 @@ impl Partition {
 
     /// Whether nothing keeps it from its next step.
     pub fn ready(&self, now: Instant) -> bool {
-        !self.asked && self.retry_at.is_none_or(|at| at <= now)
+        self.asked_at.is_none() && self.retry_at.is_none_or(|at| at <= now)
     }
 
     pub fn collecting(&self) -> Option<&Chain> {
@@ -149,7 +155,15 @@ impl Partition {
         news
     }
 
-    pub fn status(&self, id: &PartitionId, now_ms: i64) -> PartitionStatus {
+    /// Where the oldest message at hand stands, if its timestamp is not known yet.
+    pub fn oldest_unknown(&self) -> Option<u64> {
+        let head = self.collecting()?.head().next;
+        let known = self.oldest.is_some_and(|(at, _)| at == head);
+        (self.at_hand.messages > 0 && !known).then_some(head)
+    }
+
+    /// `end`: where the source ends, as far as it knows.
+    pub fn status(&self, id: &PartitionId, end: Option<u64>, now: Instant, now_ms: i64) -> PartitionStatus {
         let head = self.chain.as_ref().map(Chain::head);
         let state = match self.chain.as_ref().map(Chain::step) {
             _ if self.stopped => PartitionState::Refused,
@@ -159,21 +173,26 @@ impl Partition {
             Some(Step::Refused(_)) => PartitionState::Refused,
         };
         let duration = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+        let first = head.map_or(0, |head| head.next);
+        let closed_by = self.sending.as_ref().map(|sending| sending.cause).or(self.writing.map(|(_, cause)| cause));
+        let closes = self.triggers.closes(&self.at_hand, now_ms);
+        let oldest = self.oldest.filter(|(at, _)| *at == first && self.at_hand.messages > 0);
         PartitionStatus {
             table: id.topic.to_string(),
-            chain: match &self.chain {
-                Some(chain) => chain.id().to_string(),
-                None => format!("{}-p{:04}", id.origin, id.partition),
-            },
+            chain: self.chain.as_ref().map(|chain| chain.id().to_string()),
             partition: id.partition,
             state,
-            first: head.map_or(0, |head| head.next),
-            next: self.next.max(head.map_or(0, |head| head.next)),
+            first,
+            next: self.next.max(first),
             rows: self.at_hand.messages,
             bytes: self.at_hand.bytes,
             age: self.at_hand.since_ms.map(|since_ms| duration(now_ms - since_ms)),
-            closes_in: self.triggers.closes_ms(&self.at_hand).map(|at_ms| duration(at_ms - now_ms)),
+            oldest_ms: oldest.and_then(|(_, timestamp_ms)| timestamp_ms),
+            closes_in: closes.filter(|_| closed_by.is_none()).map(|(at_ms, _)| duration(at_ms - now_ms)),
+            closes_by: closed_by.or(closes.map(|(_, cause)| cause)),
             closes_at_bytes: self.triggers.value_bytes_max() as u64,
+            end: end.map(|end| end.max(self.next)),
+            asked_for: self.asked_at.map(|at| now.saturating_duration_since(at)),
             last_file: self.last_file.clone(),
             last_error: self.last_error.clone(),
         }

@@ -130,7 +130,7 @@ pub(super) fn left(status: &Status) -> Vec<Left> {
     let waiting = status.partitions.iter().filter(|partition| partition.rows > 0);
     let left = waiting.map(|partition| Left {
         table: partition.table.clone(),
-        chain: partition.chain.clone(),
+        partition: partition.partition,
         rows: partition.rows,
         why: partition.last_error.as_ref().map(|failure| failure.what.clone()),
     });

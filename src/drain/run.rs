@@ -19,6 +19,7 @@ use super::triggers::{Backoff, Cause, under_pressure};
 use super::write::{Outcome as Written, Range, Resume, WriteError, Writer};
 use super::{DrainConfig, Shared, StoppedReport, requests};
 use crate::source::{Bounds, Event, PartitionId, Source, SourceError};
+use crate::telemetry::Commit;
 
 /// The longest turn without events: requests wait for it.
 const TURN: Duration = Duration::from_millis(100);
@@ -57,6 +58,7 @@ impl Runner {
         source: Box<dyn Source>,
         shared: Arc<Shared>,
     ) -> std::io::Result<Runner> {
+        config.meters.begin(&Cause::ALL.map(Cause::word));
         Ok(Runner {
             jobs: Jobs::start(&store)?,
             writer: Writer::open(config.store.clone(), &config.data_dir)?,
@@ -93,6 +95,7 @@ impl Runner {
             self.take_requests();
             self.advance_all();
             self.seal_one();
+            self.look_at_the_oldest();
             let answers = self.answer_requests();
             let status = self.status();
             let mut inner = self.shared.lock();
@@ -191,7 +194,7 @@ impl Runner {
             // An answer to an earlier assignment is void: the chain was looked up again since.
             let Some(mut partition) = self.partitions.remove(&id) else { continue };
             if partition.number == number {
-                partition.asked = false;
+                partition.answered_after = partition.asked_at.take().map_or(Duration::ZERO, |at| at.elapsed());
                 self.answered(&id, &mut partition, done);
             }
             self.partitions.insert(id, partition);
@@ -281,6 +284,11 @@ impl Runner {
             inherited,
         };
         let schema = found.as_ref().map(|found| found.footer.schema);
+        if let Some(found) =
+            found.as_ref().filter(|found| partition.last_file.as_ref().is_none_or(|file| file.key != found.key))
+        {
+            partition.last_file = Some(LastFile::found(found.key.clone(), &found.footer));
+        }
         let known =
             partition.chain.take().filter(|chain| *chain.id() == pinned.id && matches!(chain.step(), Step::FindHead));
         let mut chain = known.unwrap_or_else(|| Chain::new(pinned, partition.bounds.clone()));
@@ -307,10 +315,19 @@ impl Runner {
         let Step::Create(sealed) = chain.step() else { return };
         let (messages, bytes, footer) = (sealed.messages, sealed.bytes, sealed.footer.clone());
         let adopted = match &answer {
-            Answer::Exists(found) => Some((found.footer.rows, found.footer.created_ms, found.footer.schema)),
+            Answer::Exists(found) => Some(found.footer.clone()),
             Answer::New | Answer::Undecided => None,
         };
+        let new = matches!(answer, Answer::New);
         let outcome = chain.answered(answer);
+        let commit = match outcome {
+            Outcome::Again => Commit::Error,
+            Outcome::Stored if new => Commit::Created,
+            Outcome::Stored => Commit::Ours,
+            Outcome::Adopted => Commit::Adopted,
+            Outcome::Refused => Commit::Conflict,
+        };
+        self.config.meters.commit(commit, partition.answered_after);
         let head = chain.head();
         let (next, key, table) = (head.next, head.key.clone().unwrap_or_default(), chain.id().table.clone());
         match outcome {
@@ -318,6 +335,7 @@ impl Runner {
             Outcome::Stored => {
                 let sending = partition.sending.take().expect("a create in flight has its file");
                 partition.quarantined += footer.quarantined;
+                self.config.meters.stored(sending.cause.word(), sending.file_bytes);
                 tracing::info!(
                     rows = footer.rows,
                     bytes = sending.file_bytes,
@@ -329,7 +347,7 @@ impl Runner {
                 partition.last_file = Some(LastFile {
                     key,
                     rows: footer.rows,
-                    bytes: sending.file_bytes,
+                    bytes: Some(sending.file_bytes),
                     created_ms: footer.created_ms,
                     cause: Some(sending.cause),
                 });
@@ -340,9 +358,9 @@ impl Runner {
             Outcome::Adopted => {
                 tracing::info!("adopted `{key}`, which another drain stored: going on at {next}");
                 partition.sending = None;
-                let (rows, created_ms, schema) = adopted.expect("what was adopted exists");
-                partition.last_file = Some(LastFile { key, rows, bytes: 0, created_ms, cause: None });
-                self.writer.schema_changed(&table, schema);
+                let adopted = adopted.expect("what was adopted exists");
+                partition.last_file = Some(LastFile::found(key, &adopted));
+                self.writer.schema_changed(&table, adopted.schema);
                 partition.worked();
             }
             Outcome::Refused => {
@@ -469,7 +487,7 @@ impl Runner {
     }
 
     fn ask(&mut self, id: &PartitionId, partition: &mut Partition, job: Job) {
-        partition.asked = true;
+        partition.asked_at = Some(Instant::now());
         partition.retry_at = None;
         self.jobs.ask(id.clone(), partition.number, job);
     }
@@ -526,7 +544,7 @@ impl Runner {
             let inner = shared.lock();
             inner.abandoned || inner.stop_by.is_some_and(|by| by < Instant::now())
         };
-        let range = Range { chain, partition: id, resume, now_ms: now_ms(), abandoned: &abandoned };
+        let range = Range { chain, partition: id, resume, cause, now_ms: now_ms(), abandoned: &abandoned };
         let (writer, source) = (&mut self.writer, &mut *self.source);
         // A pass leaves nothing behind but a file that its guard removes.
         let written = std::panic::catch_unwind(AssertUnwindSafe(|| writer.write(source, &range)));
@@ -554,11 +572,25 @@ impl Runner {
         }
     }
 
+    /// Notes how old the oldest message of each partition is, once per place: it waits since then, whenever it came to hand.
+    fn look_at_the_oldest(&mut self) {
+        for (id, partition) in &mut self.partitions {
+            let Some(head) = partition.oldest_unknown() else { continue };
+            let source = &mut *self.source;
+            // What is wrong with the message is said when it is written.
+            let first = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                let message = source.read(id, head, partition.next).and_then(|mut messages| messages.next());
+                message.ok().flatten().map(|message| message.timestamp_ms)
+            }));
+            partition.oldest = Some((head, first.ok().flatten()));
+        }
+    }
+
     fn status(&self) -> Status {
-        let age_ms = self.age_ms();
+        let (now, age_ms) = (Instant::now(), self.age_ms());
         let mut status = Status::default();
         for (id, partition) in &self.partitions {
-            status.partitions.push(partition.status(id, age_ms));
+            status.partitions.push(partition.status(id, self.source.end(id), now, age_ms));
             if let Some(chain) = &partition.chain {
                 status.totals.add(&chain.head().totals, partition.quarantined);
             }

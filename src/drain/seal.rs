@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::footer::{FOOTER_VERSION, Footer, SourceSeen, Sources, Totals};
 use super::names::{ChainId, Dt};
+use super::triggers::Cause;
 use crate::config::Partitioning;
 use crate::log;
 use crate::source::Message;
@@ -99,6 +100,7 @@ pub struct Facts {
     pub schema: u32,
     /// Random, made for this build of this file.
     pub writer: String,
+    pub cause: Option<Cause>,
 }
 
 /// Takes the messages of a range in order. One is made per pass over the range.
@@ -250,6 +252,7 @@ impl Seal {
             last_hash: self.last.map_or_else(String::new, |last| last.hash()),
             writer: facts.writer,
             previous: self.head.key,
+            cause: facts.cause,
             chain: self.chain,
         };
         let key = footer.chain.key(&footer.dt, footer.first);

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::footer::Totals;
+use super::footer::{Footer, Totals};
 use super::triggers::Cause;
+
+/// A store that has not answered for so long is slow: that is the trouble then.
+pub const SLOW_AFTER: Duration = Duration::from_secs(10);
 
 /// Everything, as of the last turn of the drain's thread.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -41,8 +44,8 @@ impl TotalsStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PartitionStatus {
     pub table: String,
-    /// As `weir verify` keys it: `<origin>.g01-p0000`; without the generation until the origin document was read.
-    pub chain: String,
+    /// As `weir verify` keys it: `<origin>.g01-p0000`; `None` until the origin document was read, which names the generation.
+    pub chain: Option<String>,
     pub partition: u32,
     pub state: PartitionState,
     /// First offset of the open range: everything below it is stored.
@@ -53,12 +56,19 @@ pub struct PartitionStatus {
     pub rows: u64,
     /// Bytes of their values.
     pub bytes: u64,
-    /// How long the oldest of them waits.
+    /// How long the range is open: since the first of them came to hand.
     pub age: Option<Duration>,
-    /// When the range closes by age at the latest.
+    /// Timestamp of the oldest of them, milliseconds since the epoch: the broker's, the log's, or on a CreateTime topic the producer's.
+    pub oldest_ms: Option<i64>,
+    /// When the open range is expected to close, and why; of a file on its way to the store, why it was closed.
     pub closes_in: Option<Duration>,
+    pub closes_by: Option<Cause>,
     /// Value bytes that are expected to close it by size.
     pub closes_at_bytes: u64,
+    /// The first position that does not exist yet, as far as the source knows.
+    pub end: Option<u64>,
+    /// How long the store has been asked without an answer.
+    pub asked_for: Option<Duration>,
     pub last_file: Option<LastFile>,
     pub last_error: Option<Failure>,
 }
@@ -86,17 +96,36 @@ impl PartitionState {
     }
 }
 
-/// The newest file that this process created or adopted.
+/// The newest file of a chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LastFile {
     pub key: String,
     pub rows: u64,
-    /// 0: another drain's, not measured.
-    pub bytes: u64,
+    /// `None`: this process did not make it.
+    pub bytes: Option<u64>,
     /// Milliseconds since the epoch.
     pub created_ms: i64,
-    /// `None`: another drain made it.
+    /// `None`: its footer does not say.
     pub cause: Option<Cause>,
+}
+
+impl LastFile {
+    /// A file that was found in the store.
+    pub(super) fn found(key: String, footer: &Footer) -> LastFile {
+        LastFile { key, rows: footer.rows, bytes: None, created_ms: footer.created_ms, cause: footer.cause }
+    }
+
+    /// RFC 3339, in UTC, to the second.
+    pub fn created(&self) -> String {
+        jiff::Timestamp::from_millisecond(self.created_ms).map_or_else(|_| "?".to_owned(), |at| format!("{at:.0}"))
+    }
+}
+
+impl PartitionStatus {
+    /// Messages (and gaps between them) that exist and are not stored; `None`: nobody knows yet.
+    pub fn lag(&self) -> Option<u64> {
+        self.end.filter(|_| self.chain.is_some()).map(|end| end.saturating_sub(self.first))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -107,36 +136,116 @@ pub struct Failure {
 }
 
 impl std::fmt::Display for PartitionStatus {
-    /// `p3: open 2m10s, 41 MiB, 118230 rows, closes in 2m50s (age); last file .. created`
+    /// `churn p3: open 2m10s, 41.0 of 128 MiB, 118230 rows, closes in 2m50s (age), lag 118230; last file ..`
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let seconds = |duration: Duration| {
-            let all = duration.as_secs();
-            if all < 60 { format!("{all}s") } else { format!("{}m{:02}s", all / 60, all % 60) }
-        };
-        let mebibytes = |bytes: u64| bytes as f64 / (1024.0 * 1024.0);
         write!(f, "{} p{}: ", self.table, self.partition)?;
+        let why = self.closes_by.map_or("", Cause::word);
         match (self.state, self.age, self.closes_in) {
             (PartitionState::Opening, ..) => write!(f, "looking for its newest file")?,
             (PartitionState::Refused, ..) => write!(f, "refused")?,
-            (PartitionState::Storing, ..) => write!(f, "storing {} rows from {}", self.rows, self.first)?,
+            (PartitionState::Storing, ..) => write!(f, "storing {} rows from {} ({why})", self.rows, self.first)?,
             (PartitionState::Collecting, Some(age), Some(closes_in)) => write!(
                 f,
-                "open {}, {:.1} of {:.0} MiB, {} rows, closes in {} (age)",
-                seconds(age),
+                "open {}, {:.1} of {:.0} MiB, {} rows, closes in {} ({why})",
+                Seconds(age),
                 mebibytes(self.bytes),
                 mebibytes(self.closes_at_bytes),
                 self.rows,
-                seconds(closes_in)
+                Seconds(closes_in)
             )?,
             (PartitionState::Collecting, ..) => write!(f, "all stored, up to {}", self.first)?,
         }
+        if let Some(lag) = self.lag().filter(|lag| *lag > 0) {
+            write!(f, ", lag {lag}")?;
+        }
+        if let Some(asked_for) = self.asked_for.filter(|asked_for| *asked_for >= SLOW_AFTER) {
+            write!(f, ", asking the store for {}", Seconds(asked_for))?;
+        }
         if let Some(file) = &self.last_file {
-            let made = file.cause.map_or("adopted", Cause::word);
-            write!(f, "; last file {} ({} rows, {made})", file.key, file.rows)?;
+            write!(f, "; last file {} {} ({} rows", file.created(), file.key, file.rows)?;
+            if let Some(bytes) = file.bytes {
+                write!(f, ", {:.1} MiB", mebibytes(bytes))?;
+            }
+            if let Some(cause) = file.cause {
+                write!(f, ", {}", cause.word())?;
+            }
+            f.write_str(")")?;
         }
         if let Some(failure) = &self.last_error {
             write!(f, "; {}", failure.what)?;
         }
         Ok(())
+    }
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / (1024.0 * 1024.0)
+}
+
+struct Seconds(Duration);
+
+impl std::fmt::Display for Seconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let all = self.0.as_secs();
+        if all < 60 { write!(f, "{all}s") } else { write!(f, "{}m{:02}s", all / 60, all % 60) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open() -> PartitionStatus {
+        PartitionStatus {
+            table: "churn".into(),
+            chain: Some("churn.g01-p0003".into()),
+            partition: 3,
+            state: PartitionState::Collecting,
+            first: 1_000,
+            next: 1_118,
+            rows: 118,
+            bytes: 41 << 20,
+            age: Some(Duration::from_secs(130)),
+            oldest_ms: Some(0),
+            closes_in: Some(Duration::from_secs(170)),
+            closes_by: Some(Cause::Size),
+            closes_at_bytes: 128 << 20,
+            end: Some(1_200),
+            asked_for: None,
+            last_file: Some(LastFile {
+                key: "churn/dt=2026-11-25/churn.g01-p0003-00000000000000000000.parquet".into(),
+                rows: 1_000,
+                bytes: Some(3 << 20),
+                created_ms: 1_795_634_400_000,
+                cause: Some(Cause::Age),
+            }),
+            last_error: None,
+        }
+    }
+
+    #[test]
+    fn where_is_my_file_is_answered_in_one_line() {
+        assert_eq!(
+            open().to_string(),
+            "churn p3: open 2m10s, 41.0 of 128 MiB, 118 rows, closes in 2m50s (size), lag 200; last file \
+             2026-11-25T19:20:00Z churn/dt=2026-11-25/churn.g01-p0003-00000000000000000000.parquet (1000 rows, 3.0 MiB, age)"
+        );
+        let storing = PartitionStatus {
+            state: PartitionState::Storing,
+            asked_for: Some(Duration::from_secs(75)),
+            last_file: None,
+            ..open()
+        };
+        assert_eq!(
+            storing.to_string(),
+            "churn p3: storing 118 rows from 1000 (size), lag 200, asking the store for 1m15s"
+        );
+    }
+
+    #[test]
+    fn the_lag_is_not_guessed() {
+        assert_eq!(open().lag(), Some(200));
+        assert_eq!(PartitionStatus { end: None, ..open() }.lag(), None);
+        assert_eq!(PartitionStatus { chain: None, ..open() }.lag(), None, "its head is not known yet");
     }
 }

@@ -17,7 +17,10 @@ const JITTER: f64 = 0.15;
 /// File bytes per value byte before the first file has told (`notes`: JSON of 0.5-1.2 KB shrinks 8-10 times; a young table less).
 const FILE_RATIO_AT_FIRST: f64 = 0.2;
 
-/// Why a range was closed.
+/// A range that is open for less says nothing of how fast it grows.
+const TELLING_MS: i64 = 1_000;
+
+/// Why a range was closed: one set of words for log lines, footers, the API and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Cause {
@@ -36,6 +39,13 @@ pub enum Cause {
 }
 
 impl Cause {
+    pub const ALL: [Cause; 6] = [Cause::Size, Cause::Age, Cause::Date, Cause::Pressure, Cause::Manual, Cause::Stop];
+
+    /// Reads what [`word`](Cause::word) wrote.
+    pub fn from_word(word: &str) -> Option<Cause> {
+        Cause::ALL.into_iter().find(|cause| cause.word() == word)
+    }
+
     pub fn word(self) -> &'static str {
         match self {
             Cause::Size => "size",
@@ -100,6 +110,22 @@ impl Triggers {
     pub fn closes_ms(&self, at_hand: &AtHand) -> Option<i64> {
         let since_ms = at_hand.since_ms.filter(|_| at_hand.messages > 0)?;
         Some(since_ms.saturating_add(i64::try_from(self.age_max().as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// When the range is expected to close, and why: by age at the latest, by size if it goes on to grow as it did.
+    pub fn closes(&self, at_hand: &AtHand, now_ms: i64) -> Option<(i64, Cause)> {
+        let by_age_ms = self.closes_ms(at_hand)?;
+        let open_ms = now_ms.saturating_sub(at_hand.since_ms?);
+        let left = self.value_bytes_max() - at_hand.bytes as f64;
+        if left <= 0.0 {
+            return Some((now_ms, Cause::Size));
+        }
+        let by_size_ms = match open_ms {
+            // The first moments tell nothing of the rate.
+            ..TELLING_MS => i64::MAX,
+            _ => now_ms.saturating_add((left * open_ms as f64 / at_hand.bytes.max(1) as f64) as i64),
+        };
+        Some(if by_size_ms < by_age_ms { (by_size_ms, Cause::Size) } else { (by_age_ms, Cause::Age) })
     }
 
     /// How old the open range may become.
@@ -232,6 +258,31 @@ mod tests {
         assert_eq!(triggers.due(&at_hand(9, 10 << 20), 0), Some(Cause::Size));
         triggers.written(100, 20_000);
         assert_eq!(triggers.due(&at_hand(9, 9 << 20), 0), None, "a tiny file teaches nothing");
+    }
+
+    #[test]
+    fn what_will_close_a_range_is_told_before_it_does() {
+        let triggers = triggers();
+        // 5 MiB of values fill the file; the age is 5 s less the jitter.
+        let by_age = triggers.closes_ms(&at_hand(1, 10)).unwrap();
+        assert_eq!(triggers.closes(&at_hand(0, 0), 0), None);
+        assert_eq!(triggers.closes(&at_hand(1, 1 << 20), 2 * SECOND), Some((by_age, Cause::Age)), "10 s at this rate");
+        assert_eq!(
+            triggers.closes(&at_hand(1, 4 << 20), 2 * SECOND),
+            Some((2_500, Cause::Size)),
+            "a MiB in half a second"
+        );
+        assert_eq!(triggers.closes(&at_hand(1, 4 << 20), 10), Some((by_age, Cause::Age)), "too early to tell");
+        assert_eq!(triggers.closes(&at_hand(1, 5 << 20), 10), Some((10, Cause::Size)));
+    }
+
+    #[test]
+    fn the_word_of_a_cause_is_read_back() {
+        for cause in Cause::ALL {
+            assert_eq!(Cause::from_word(cause.word()), Some(cause));
+            assert_eq!(serde_json::to_value(cause).unwrap(), cause.word());
+        }
+        assert_eq!(Cause::from_word("whim"), None);
     }
 
     #[test]

@@ -81,6 +81,8 @@ pub struct Range<'a> {
     pub chain: &'a Chain,
     pub partition: &'a PartitionId,
     pub resume: Resume,
+    /// Why it closes, unless it is cut before its end.
+    pub cause: Cause,
     pub now_ms: i64,
     /// Asked now and then; true ends the writing.
     pub abandoned: &'a dyn Fn() -> bool,
@@ -248,6 +250,7 @@ impl Writer {
             quarantined: writer.quarantined(),
             schema: schema.version(),
             writer: Uuid::new_v4().simple().to_string(),
+            cause: Some(cut.unwrap_or(range.cause)),
         };
         fail_point!("drain_rows_written");
         let sealed = seal.finish(to, facts).expect("a pass with messages has a first one");

@@ -29,7 +29,7 @@ use rdkafka::error::KafkaError;
 use super::spool::SpoolPool;
 use super::{Before, Bounds, Event, Messages, PartitionId, Source, SourceError};
 use crate::config;
-use crate::publish::{Problem, ProblemSlot, client_config};
+use crate::publish::{Problem, ProblemSlot, client_config, lock};
 
 use ask::Ask;
 use consume::{Consume, Context};
@@ -256,6 +256,12 @@ impl Source for KafkaSource {
     fn bounds(&mut self, partition: &PartitionId) -> Result<Option<Bounds>, SourceError> {
         let partition = self.shared.get(partition)?;
         self.ask.bounds(&partition).map(Some)
+    }
+
+    fn end(&self, partition: &PartitionId) -> Option<u64> {
+        let partition = self.shared.get(partition).ok()?;
+        let inner = lock(&partition.inner);
+        Some(inner.end.max(inner.next))
     }
 
     fn full(&self) -> bool {

@@ -99,6 +99,10 @@ impl Source for Lanes {
         Ok(Some(bounds_of(&self.state(partition)?.lane)))
     }
 
+    fn end(&self, partition: &PartitionId) -> Option<u64> {
+        self.lanes.get(partition).map(|state| state.lane.synced())
+    }
+
     fn is_own_log(&self) -> bool {
         true
     }

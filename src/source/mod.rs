@@ -140,6 +140,11 @@ pub trait Source: Send {
         Ok(None)
     }
 
+    /// The first position of a partition that does not exist yet, as far as it is known without asking anybody.
+    fn end(&self, _partition: &PartitionId) -> Option<u64> {
+        None
+    }
+
     /// Whether it is this process's own log: its backlog is stored whatever `drain.start` says, and ends with what the process wrote.
     fn is_own_log(&self) -> bool {
         false

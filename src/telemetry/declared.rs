@@ -47,11 +47,37 @@ metrics! {
     LOG_BYTES = "weir_log_bytes";
     /// Age in seconds of the oldest row that is not yet in the store, 0 if there is none
     OLDEST = "weir_oldest_unstored_seconds";
+    /// Ranges closed and stored as a file by this process, by cause (size, age, date, pressure, manual, stop)
+    DRAIN_ROTATIONS = "weir_drain_rotations_total";
+    /// Bytes of the files that this process stored
+    DRAIN_FILE_BYTES = "weir_drain_file_bytes";
+    /// What became of attempts to store a file: created, ours (a lost answer was settled), adopted (another drain was first), conflict (refused), error
+    DRAIN_COMMITS = "weir_drain_commit_total";
+    /// Seconds from asking the store to create a file to its answer
+    DRAIN_UPLOAD = "weir_drain_upload_seconds";
+    /// First offset that is not stored
+    DRAIN_HEAD = "weir_drain_head_offset";
+    /// Offsets that exist in the partition (or lane) and are not stored
+    DRAIN_LAG = "weir_drain_lag_records";
+    /// Age in seconds of the oldest message at hand that is not stored, 0 if there is none
+    DRAIN_OLDEST = "weir_drain_oldest_unstored_seconds";
+    /// Messages at hand that are not stored
+    DRAIN_OPEN_ROWS = "weir_drain_open_rows";
+    /// Bytes of the values of the messages at hand that are not stored
+    DRAIN_OPEN_BYTES = "weir_drain_open_bytes";
+    /// When the newest file was made, in seconds since the epoch
+    DRAIN_LAST_FILE = "weir_drain_last_file_timestamp_seconds";
 }
 
 /// What the OpenTelemetry conventions advise for request durations in seconds.
 pub(super) const SECONDS_BOUNDARIES: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+/// From a file of a handful of rows to far beyond `store.roll.size`.
+pub(super) const FILE_BYTES_BOUNDARIES: [f64; 10] = [1e4, 1e5, 1e6, 4e6, 16e6, 32e6, 64e6, 128e6, 256e6, 1e9];
+
+/// A folder answers in milliseconds, a large file on S3 in minutes.
+pub(super) const UPLOAD_BOUNDARIES: [f64; 12] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0, 600.0];
 
 impl Declared {
     fn help(&self) -> &'static str {

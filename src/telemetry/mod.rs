@@ -1,11 +1,13 @@
 //! Every metric, declared once; its doc comment is its HELP text. In: counts from all stages, and one [`Snapshot`] read
-//! at scrape time. Out: the text of `/metrics`. Nothing here waits, and no label takes a value that a client can choose.
+//! at scrape time. Out: the text of `/metrics`. Nothing here waits, and no label takes a value that a client can choose without a bound: topics
+//! are cleaned names, at most `models_max` of them come from clients, and there are at most [`snapshot::SERIES_MAX`] series of partitions.
 //!
 //! What the request path touches ([`RouteMeters`]) is bound at start: a count is one atomic add. What other modules count
 //! anyway (the ledger, the log, the drain) is not counted twice: [`Meters::observe`] names where to read it.
 
 mod causes;
 mod declared;
+mod drain;
 pub mod console;
 pub mod logs;
 mod snapshot;
@@ -19,8 +21,9 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
 
 pub use causes::with_causes;
+pub use drain::{Commit, DrainMeters};
 use snapshot::Observer;
-pub use snapshot::Snapshot;
+pub use snapshot::{PartitionSample, Snapshot};
 
 /// The classes of a status, as the label `code` says them; the last is for requests that ended without an answer.
 const CODES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
@@ -45,6 +48,7 @@ struct Inner {
     passed: Counter<u64>,
     not_kept: Counter<u64>,
     refused: Counter<u64>,
+    drain: DrainMeters,
     connections: Arc<AtomicI64>,
     observer: Observer,
 }
@@ -86,6 +90,7 @@ impl Meters {
                 passed: declared::PASSED.counter(&meter),
                 not_kept: declared::NOT_KEPT.counter(&meter),
                 refused: declared::REFUSED.counter(&meter),
+                drain: DrainMeters::new(&meter),
                 registry,
                 _provider: provider,
                 connections,
@@ -111,6 +116,11 @@ impl Meters {
         meters.passed.add(0);
         meters.not_kept.add(0);
         meters
+    }
+
+    /// The instruments of the drain.
+    pub fn drain(&self) -> DrainMeters {
+        self.inner.drain.clone()
     }
 
     /// A request refused before it reached a route: `bad_request`, `header_too_large`, `no_route`, `upgrade`.

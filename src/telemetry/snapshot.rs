@@ -1,5 +1,6 @@
 //! Numbers that other modules keep, read once per scrape and shown as metrics.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use opentelemetry::KeyValue;
@@ -38,10 +39,53 @@ pub struct Snapshot {
     pub log_bytes: u64,
     /// Age of the oldest row that is not in the store, 0 if there is none.
     pub oldest_unstored_seconds: f64,
+    /// Where the drain stands in each partition.
+    pub partitions: Vec<PartitionSample>,
+}
+
+/// Partitions that are shown one by one; with more of them each topic is one series, its partition `all`.
+pub(super) const SERIES_MAX: usize = 1_000;
+
+/// Where the drain stands in one partition.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PartitionSample {
+    pub topic: String,
+    pub partition: String,
+    /// First offset that is not stored; `None`: not known yet.
+    pub head: Option<u64>,
+    pub lag: Option<u64>,
+    pub oldest_seconds: f64,
+    pub open_rows: u64,
+    pub open_bytes: u64,
+    /// Seconds since the epoch; `None`: the chain has no file yet.
+    pub last_file_seconds: Option<f64>,
+}
+
+/// One sample per topic where there are too many partitions: sums, the greatest age, the newest file, and no head, which is of a partition.
+pub(super) fn bounded(partitions: Vec<PartitionSample>, series_max: usize) -> Vec<PartitionSample> {
+    if partitions.len() <= series_max {
+        return partitions;
+    }
+    let mut topics: BTreeMap<String, PartitionSample> = BTreeMap::new();
+    for partition in partitions {
+        let fresh =
+            || PartitionSample { partition: "all".to_owned(), topic: partition.topic.clone(), ..Default::default() };
+        let topic = topics.entry(partition.topic.clone()).or_insert_with(fresh);
+        topic.lag = topic.lag.map_or(partition.lag, |sum| Some(sum + partition.lag.unwrap_or(0)));
+        topic.oldest_seconds = topic.oldest_seconds.max(partition.oldest_seconds);
+        topic.open_rows += partition.open_rows;
+        topic.open_bytes += partition.open_bytes;
+        topic.last_file_seconds = match (topic.last_file_seconds, partition.last_file_seconds) {
+            (Some(a), Some(b)) => Some(a.max(b)),
+            (a, b) => a.or(b),
+        };
+    }
+    topics.into_values().collect()
 }
 
 type Read = dyn Fn() -> Snapshot + Send + Sync;
 type Value = fn(&Snapshot) -> u64;
+type OfPartition = fn(&PartitionSample) -> Option<f64>;
 
 /// Holds the last [`Snapshot`]; one read serves every instrument of a scrape, so the equations hold within a page.
 #[derive(Clone, Default)]
@@ -110,6 +154,29 @@ impl Observer {
             let observer = observer.clone();
             move |gauge| observer.with(|now| gauge.observe(now.oldest_unstored_seconds, &[]))
         });
+        let of_partition: [(declared::Declared, OfPartition); 6] = [
+            (declared::DRAIN_HEAD, |p| p.head.map(|n| n as f64)),
+            (declared::DRAIN_LAG, |p| p.lag.map(|n| n as f64)),
+            (declared::DRAIN_OLDEST, |p| Some(p.oldest_seconds)),
+            (declared::DRAIN_OPEN_ROWS, |p| Some(p.open_rows as f64)),
+            (declared::DRAIN_OPEN_BYTES, |p| Some(p.open_bytes as f64)),
+            (declared::DRAIN_LAST_FILE, |p| p.last_file_seconds),
+        ];
+        for (gauge, value) in of_partition {
+            let observer = observer.clone();
+            gauge.gauge_f64(meter, move |instrument| {
+                observer.with(|now| {
+                    for partition in &now.partitions {
+                        let Some(value) = value(partition) else { continue };
+                        let labels = [
+                            KeyValue::new("topic", partition.topic.clone()),
+                            KeyValue::new("partition", partition.partition.clone()),
+                        ];
+                        instrument.observe(value, &labels);
+                    }
+                });
+            });
+        }
         observer
     }
 
@@ -121,7 +188,8 @@ impl Observer {
     pub(super) fn refresh(&self) {
         let read = self.state.lock().unwrap_or_else(PoisonError::into_inner).read.clone();
         if let Some(read) = read {
-            let now = read();
+            let mut now = read();
+            now.partitions = bounded(now.partitions, SERIES_MAX);
             self.state.lock().unwrap_or_else(PoisonError::into_inner).last = Some(now);
         }
     }

@@ -59,6 +59,19 @@ fn value(samples: &[Sample], name: &str, labels: &[(&str, &str)]) -> Option<f64>
     Some(first)
 }
 
+fn partition(topic: &str, partition: u32, lag: u64) -> PartitionSample {
+    PartitionSample {
+        topic: topic.to_owned(),
+        partition: partition.to_string(),
+        head: Some(40),
+        lag: Some(lag),
+        oldest_seconds: 2.5,
+        open_rows: 3,
+        open_bytes: 300,
+        last_file_seconds: Some(1e9),
+    }
+}
+
 fn snapshot() -> Snapshot {
     Snapshot {
         seen: 10,
@@ -75,6 +88,7 @@ fn snapshot() -> Snapshot {
         quarantined: 1,
         log_bytes: 4096,
         oldest_unstored_seconds: 1.5,
+        partitions: vec![partition("churn", 0, 7), partition("churn", 1, 5)],
     }
 }
 
@@ -85,6 +99,9 @@ fn the_page_parses_and_shows_every_declared_metric_with_its_help() {
     route.finished(200, 0.004, true);
     route.not_kept();
     meters.refused("no_route");
+    meters.drain().begin(&["age"]);
+    meters.drain().stored("size", 5_000_000);
+    meters.drain().commit(Commit::Created, std::time::Duration::from_millis(300));
     meters.observe(snapshot);
     let text = meters.render();
     let (families, samples) = parse(&text);
@@ -101,6 +118,23 @@ fn the_page_parses_and_shows_every_declared_metric_with_its_help() {
     assert_eq!(value(&samples, "weir_oldest_unstored_seconds", &[]), Some(1.5));
     assert_eq!(value(&samples, "weir_log_bytes", &[]), Some(4096.0));
     assert_eq!(value(&samples, "weir_refused_total", &[("why", "no_route")]), Some(1.0));
+    assert_eq!(value(&samples, "weir_drain_lag_records", &[("topic", "churn"), ("partition", "1")]), Some(5.0));
+    assert_eq!(value(&samples, "weir_drain_head_offset", &[("topic", "churn"), ("partition", "0")]), Some(40.0));
+    assert_eq!(value(&samples, "weir_drain_rotations_total", &[("cause", "size")]), Some(1.0));
+    assert_eq!(value(&samples, "weir_drain_rotations_total", &[("cause", "age")]), Some(0.0));
+    assert_eq!(value(&samples, "weir_drain_commit_total", &[("outcome", "adopted")]), Some(0.0));
+    assert_eq!(value(&samples, "weir_drain_upload_seconds_sum", &[]), Some(0.3));
+    assert_eq!(value(&samples, "weir_drain_file_bytes_bucket", &[("le", "16000000")]), Some(1.0));
+}
+
+#[test]
+fn thousands_of_partitions_are_a_series_per_topic() {
+    let partitions: Vec<_> = (0..3).flat_map(|p| [partition("a", p, 1), partition("b", p, 10)]).collect();
+    assert_eq!(snapshot::bounded(partitions.clone(), 6), partitions);
+    let folded = snapshot::bounded(partitions, 5);
+    let said: Vec<_> = folded.iter().map(|p| (p.topic.as_str(), p.partition.as_str(), p.lag, p.open_rows)).collect();
+    assert_eq!(said, [("a", "all", Some(3), 9), ("b", "all", Some(30), 9)]);
+    assert_eq!(folded[0].head, None);
 }
 
 #[test]

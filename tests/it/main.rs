@@ -22,3 +22,4 @@ mod secrets;
 mod shared_store;
 mod stop;
 mod topics;
+mod where_is_my_file;

@@ -299,6 +299,7 @@ fn file(first: u64, next: u64, previous: Option<String>) -> (String, Vec<u8>) {
         last_hash: String::new(),
         writer: String::new(),
         previous,
+        cause: None,
     };
     let schema = Schema::new(vec![Field::new("_offset", DataType::Int64, false)]);
     let mut writer = ArrowWriter::try_new(Vec::new(), Arc::new(schema), None).unwrap();

@@ -57,7 +57,7 @@ fn file(chain: &Chain, offsets: impl IntoIterator<Item = u64>, to: u64, writer: 
     for offset in offsets {
         assert_eq!(seal.admit(&message(offset)), Admit::Row);
     }
-    let facts = Facts { quarantined: 0, schema: 1, writer: writer.into() };
+    let facts = Facts { quarantined: 0, schema: 1, writer: writer.into(), cause: None };
     seal.finish(to, facts).expect("the range has records")
 }
 
@@ -230,7 +230,7 @@ fn k22_gaps_are_inside_the_range_and_no_record_means_no_file() {
     assert_eq!((sealed.footer.first, sealed.footer.next, sealed.footer.rows), (100, 112, 3));
     chain.created(sealed);
     assert_eq!(chain.answered(Answer::New), Outcome::Stored);
-    let facts = Facts { quarantined: 0, schema: 1, writer: "b".into() };
+    let facts = Facts { quarantined: 0, schema: 1, writer: "b".into(), cause: None };
     assert!(
         chain.seal(TODAY_MS).finish(500, facts).is_none(),
         "markers only: nothing to store, no empty files in a row"

@@ -26,6 +26,7 @@ fn footer() -> Footer {
         last_hash: "00ff".into(),
         writer: "w".into(),
         previous: Some("churn/dt=2026-11-24/churn.g01-p0003-00000000000000000000.parquet".into()),
+        cause: Some(Cause::Pressure),
     }
 }
 
@@ -35,7 +36,7 @@ fn a_footer_is_read_back_among_other_programs_key_values() {
     pairs.push(("ARROW:schema".into(), "x".into()));
     pairs.push(("weir.later".into(), "unknown keys of the same version are for newer readers".into()));
     assert_eq!(Footer::from_key_values(pairs).unwrap(), footer());
-    let first = Footer { previous: None, ..footer() };
+    let first = Footer { previous: None, cause: None, ..footer() };
     assert_eq!(Footer::from_key_values(first.to_key_values()).unwrap(), first);
 }
 
@@ -48,17 +49,17 @@ fn an_unknown_version_is_refused_whatever_else_is_there() {
 }
 
 #[test]
-fn every_key_but_the_link_is_needed() {
+fn every_key_but_the_link_and_the_cause_is_needed() {
     for (missing, _) in footer().to_key_values() {
         let pairs = footer().to_key_values().into_iter().filter(|(key, _)| *key != missing);
         let read = Footer::from_key_values(pairs);
-        assert_eq!(read.is_ok(), missing == PREVIOUS, "{missing}");
+        assert_eq!(read.is_ok(), [PREVIOUS, CAUSE].contains(&missing.as_str()), "{missing}");
     }
 }
 
 proptest! {
     #[test]
-    fn a_damaged_value_is_an_error_or_another_footer_but_no_panic(at in 0usize..22, value in "\\PC{0,100}") {
+    fn a_damaged_value_is_an_error_or_another_footer_but_no_panic(at in 0usize..23, value in "\\PC{0,100}") {
         let mut pairs = footer().to_key_values();
         let at = at % pairs.len();
         pairs[at].1 = value;

@@ -44,7 +44,7 @@ fn sent(offset: u64, seq: u64) -> Message {
 }
 
 fn facts() -> Facts {
-    Facts { quarantined: 0, schema: 0, writer: "w".into() }
+    Facts { quarantined: 0, schema: 0, writer: "w".into(), cause: None }
 }
 
 fn date(sealed: &Sealed) -> &str {

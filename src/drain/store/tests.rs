@@ -221,6 +221,7 @@ fn footer() -> Footer {
         last_hash: String::new(),
         writer: String::new(),
         previous: None,
+        cause: None,
     }
 }
 

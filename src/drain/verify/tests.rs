@@ -77,6 +77,7 @@ impl Made {
                 last_hash: String::new(),
                 writer: String::new(),
                 previous: previous.replace(chain.key(&dt, first)),
+                cause: None,
             };
             self.write(&footer);
             self.footers.push(footer);

@@ -103,6 +103,7 @@ impl Discover {
             self.set_marks()?;
             self.shared.marks_are_set(number);
         }
+        self.note_ends()?;
         let complete = missing.is_empty() && nothing_to_come && wanted.bad.is_empty();
         match wanted.bad.first() {
             Some(bad) => self.shared.problem.set(bad.as_str()),
@@ -200,6 +201,26 @@ impl Discover {
                 _ => None,
             })
             .collect()
+    }
+
+    /// Notes where every partition ends now, for the status: one request per broker, whatever their number.
+    fn note_ends(&self) -> Result<(), KafkaError> {
+        let partitions = self.shared.partitions();
+        let mut ask = TopicPartitionList::with_capacity(partitions.len());
+        for partition in &partitions {
+            ask.add_partition_offset(&partition.id.topic, partition.number, Offset::End)?;
+        }
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        let ends = self.consumer.offsets_for_times(ask, ANSWER_TIMEOUT)?;
+        for partition in &partitions {
+            let end = ends.find_partition(&partition.id.topic, partition.number).map(|element| element.offset());
+            if let Some(Offset::Offset(end)) = end {
+                lock(&partition.inner).end = u64::try_from(end).unwrap_or(0);
+            }
+        }
+        Ok(())
     }
 
     /// Notes where every partition ends now.

@@ -59,6 +59,8 @@ pub(super) struct Inner {
     pub next: u64,
     /// Where reading ends ([`Reach::ToEnd`]).
     pub limit: Option<u64>,
+    /// Where the partition ended when that was last heard of.
+    pub end: u64,
     /// Where the partition ended when somebody last asked ([`Shared::ask_for_marks`]).
     pub mark: u64,
     /// An offset to commit as a hint.
@@ -167,6 +169,7 @@ impl Shared {
             spool: Spool::new(&self.pool),
             next: 0,
             limit,
+            end: bounds.end,
             mark: 0,
             commit: None,
             lost: false,
@@ -182,6 +185,7 @@ impl Shared {
     pub fn announce_again(&self, partition: &Partition, bounds: Bounds) {
         let mut inner = lock(&partition.inner);
         inner.spool.clear();
+        inner.end = bounds.end;
         inner.phase = Phase::Waiting;
         inner.seeks += 1;
         inner.lost = false;

@@ -14,6 +14,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use weir::config;
@@ -261,4 +262,16 @@ pub fn config(brokers: &str) -> config::Kafka {
         create_topics: None,
         resend_window: Duration::from_secs(7 * 24 * 60 * 60),
     }
+}
+
+/// Records of a plain producer on partition 0, with this time (milliseconds since the epoch) on each.
+pub fn produce_at(brokers: &str, topic: &str, count: u64, timestamp_ms: i64) {
+    let producer: BaseProducer = client(brokers).create().unwrap();
+    for n in 0..count {
+        let value = format!(r#"{{"id":"{n}","inputs":{{"x":{n}}}}}"#);
+        let record: BaseRecord<'_, (), str> =
+            BaseRecord::to(topic).partition(0).timestamp(timestamp_ms).payload(value.as_str());
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(Duration::from_secs(30)).unwrap();
 }
