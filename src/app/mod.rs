@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admin::{Admin, Answers, BindError, Status};
-use crate::config::{Config, StoreTo};
+use crate::config::{Config, Format, StoreTo};
 use crate::drain::store::{Store, StoreError};
 use crate::drain::{self, Drain};
 use crate::gateway::{Gateway, Parts, StartError, workers_for};
@@ -298,5 +298,7 @@ fn recorder(config: &Config) -> Result<Recorder, AppError> {
     // A topic that nobody makes would hold its rows back for ever: then the route's topic takes them.
     let free_topics = config.kafka.as_ref().is_none_or(|kafka| kafka.create_topics.is_some());
     let message_key = config.kafka.as_ref().and_then(|kafka| kafka.key.clone());
-    Ok(Recorder::new(config.models_max, template, cut, key).topics_from_clients(free_topics).key(message_key))
+    let format = config.kafka.as_ref().map_or(Format::Json, |kafka| kafka.format);
+    let recorder = Recorder::new(config.models_max, template, cut, key).topics_from_clients(free_topics);
+    Ok(recorder.key(message_key).format(format))
 }

@@ -237,7 +237,7 @@ pub struct Kafka {
     pub brokers: Vec<String>,
     /// Topic of a record; `{model}` is replaced by the model's name.
     pub topic: String,
-    /// Form of the messages: `json`.
+    /// Form of the messages: `json`, or `protobuf` (`proto/weir/v1/prediction.proto`).
     pub format: Format,
     /// Lanes of a topic's log: partitions that one gateway writes to. May be raised, never lowered.
     pub lanes: u32,
@@ -262,6 +262,7 @@ pub struct Kafka {
 #[serde(rename_all = "snake_case")]
 pub enum Format {
     Json,
+    Protobuf,
 }
 
 /// How missing topics are made.

@@ -29,7 +29,6 @@ const LATER_VALUES: &[(&[&str], &[&str], &str)] = &[
     ),
     (&["routes", "*", "capture", "mode"], &["required"], "write `best_effort`, or remove it"),
     (&["routes", "*", "redact", "*"], &["hash", "truncate", "mask"], "write `drop`"),
-    (&["kafka", "format"], &["protobuf"], "write `json`, or remove it"),
     (&["log", "sync"], &["each", "never"], "write for example `200ms`"),
     (
         &["store", "parquet", "compression"],

@@ -18,6 +18,7 @@ mod tree;
 pub mod units;
 mod values;
 
+pub use file::Format;
 pub use key::KeyField;
 pub use report::{ConfigError, Place};
 pub use show::json_schema;
@@ -238,6 +239,8 @@ pub struct Kafka {
     pub brokers: Vec<String>,
     /// Template; `{model}` is replaced.
     pub topic: String,
+    /// Form of the messages.
+    pub format: Format,
     pub lanes: u32,
     /// The field whose value is a message's key.
     pub key: Option<KeyField>,

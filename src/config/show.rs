@@ -5,8 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::file::{
-    self, Compression, Concurrency, File, Format, HeaderChoice, Limits, Ordered, Recorders, Redaction, Retry, Role,
-    Start,
+    self, Compression, Concurrency, File, HeaderChoice, Limits, Ordered, Recorders, Redaction, Retry, Role, Start,
 };
 use super::units::{Size, Span};
 use super::{CaptureMode, Config, Route, Side, Store, StoreTo, VersionFrom};
@@ -147,7 +146,7 @@ fn written(config: &Config) -> File {
         kafka: config.kafka.as_ref().map(|kafka| file::Kafka {
             brokers: kafka.brokers.clone(),
             topic: kafka.topic.clone(),
-            format: Format::Json,
+            format: kafka.format,
             lanes: kafka.lanes,
             key: kafka.key.as_ref().map(ToString::to_string),
             max_record: Size(kafka.record_bytes_max as u64),

@@ -7,16 +7,16 @@ mod assemble;
 mod body;
 mod call;
 mod cut;
-mod json;
 mod key;
 mod models;
 mod prediction;
 mod recorder;
 mod redact;
-mod wire;
+pub mod wire;
 
 use bytes::Bytes;
 
+use crate::config::Format;
 use crate::ledger::Ticket;
 
 pub use call::Call;
@@ -45,6 +45,15 @@ pub struct Encoded {
 pub enum ContentType {
     Json = 1,
     Protobuf = 2,
+}
+
+impl From<Format> for ContentType {
+    fn from(format: Format) -> ContentType {
+        match format {
+            Format::Json => ContentType::Json,
+            Format::Protobuf => ContentType::Protobuf,
+        }
+    }
 }
 
 impl ContentType {

@@ -11,8 +11,8 @@ use super::call::Call;
 use super::models::Models;
 use super::prediction::Predictions;
 use super::redact::{self, Facts};
-use super::{ContentType, Encoded, Recorded, cut, key};
-use crate::config::KeyField;
+use super::{Encoded, Recorded, cut, key, wire};
+use crate::config::{Format, KeyField};
 use crate::gateway::exchange::Exchange;
 use crate::protocol::generic::merge;
 use crate::protocol::{ParseStatus, Problem, Reading, raw};
@@ -25,6 +25,7 @@ pub struct Recorder {
     record_bytes_max: Option<usize>,
     redact_key: Vec<u8>,
     key: Option<KeyField>,
+    format: Format,
 }
 
 impl Recorder {
@@ -43,6 +44,7 @@ impl Recorder {
             record_bytes_max,
             redact_key,
             key: None,
+            format: Format::Json,
         }
     }
 
@@ -58,6 +60,12 @@ impl Recorder {
         self
     }
 
+    /// The form of the messages; JSON unless set.
+    pub fn format(mut self, format: Format) -> Recorder {
+        self.format = format;
+        self
+    }
+
     /// Makes the records of a call and releases its capture permit. Never fails: what cannot be read is said in the
     /// record.
     pub fn record(&self, exchange: Exchange) -> Recorded {
@@ -65,7 +73,7 @@ impl Recorder {
         let (topic, rows) = self.rows(&call);
         drop(call);
         drop(permit);
-        Recorded { ticket, topic, content_type: ContentType::Json, rows }
+        Recorded { ticket, topic, content_type: self.format.into(), rows }
     }
 
     /// The topic of a call and its messages without their keys.
@@ -92,7 +100,7 @@ impl Recorder {
     /// The keys are taken first: cutting may drop the fields they come from.
     fn encode(&self, predictions: Predictions<'_>) -> Vec<Encoded> {
         let mut keys = self.key.as_ref().map(|field| key::keys(&predictions, field)).unwrap_or_default().into_iter();
-        let values = cut::encode(predictions, self.record_bytes_max);
+        let values = cut::encode(predictions, wire::form(self.format), self.record_bytes_max);
         values.into_iter().map(|value| Encoded { key: keys.next().flatten(), value: Bytes::from(value) }).collect()
     }
 
@@ -134,7 +142,7 @@ mod tests {
         let call = call(r#"{"a":1}"#, r#"{"p":1}"#);
         let copies = Copies::sealed(&call);
         let (topic, predictions) = recorder().predictions(&call, &copies, unparsed());
-        let row = strict(cut::encode(predictions, None)).remove(0);
+        let row = strict(cut::encode(predictions, wire::form(Format::Json), None)).remove(0);
         assert_eq!((topic.as_str(), &row["parse_status"]), ("churn", &"invalid".into()));
         assert_eq!(row["parse_error"], "request: internal error; response: internal error");
         assert_eq!(row["request_body"], r#"{"a":1}"#);
@@ -148,7 +156,7 @@ mod tests {
         });
         let copies = Copies::sealed(&call);
         let (_, predictions) = recorder().predictions(&call, &copies, unparsed());
-        let row = strict(cut::encode(predictions, None)).remove(0);
+        let row = strict(cut::encode(predictions, wire::form(Format::Json), None)).remove(0);
         assert_eq!(row.get("request_body"), None);
         assert!(row["metadata"].get("request_hmac").is_some());
     }

@@ -17,7 +17,9 @@ mod hidden_names;
 mod keys;
 mod limits;
 mod properties;
+pub(crate) mod protobuf;
 mod redaction;
+mod schema;
 
 /// A route with the defaults.
 pub(crate) fn route() -> Route {

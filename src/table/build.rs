@@ -12,8 +12,9 @@ use super::columns::{Column, Fit, Leaf, Scalar};
 use super::envelope;
 use super::number::Number;
 use super::schema::{Field, Schema};
+use super::text::{Text, Texts};
 use super::walk::{self, Visitor};
-use crate::source::{ContentType, Message};
+use crate::source::Message;
 
 /// Rows of a batch (notes of the drain: as fast as 4,096, a third less memory).
 pub(super) const BATCH_ROWS: usize = 1_024;
@@ -28,7 +29,7 @@ const MAP_ENTRIES_COMPARED: usize = 256;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowKind {
     Row,
-    /// No JSON object: `_quarantined` is true, `_error` says why, `_raw` holds what came.
+    /// No record: `_quarantined` is true, `_error` says why, `_raw` holds what came.
     Quarantined,
 }
 
@@ -54,6 +55,7 @@ pub(super) struct Builder {
     /// Bytes of the batch's messages.
     bytes: usize,
     scratch: String,
+    texts: Texts,
 }
 
 /// The leaves of `envelope::SYSTEM`, in its order.
@@ -107,6 +109,7 @@ impl Builder {
             status_code,
             bytes: 0,
             scratch: String::new(),
+            texts: Texts::default(),
             rows,
         }
     }
@@ -132,12 +135,12 @@ impl Builder {
     /// Adds the message's row.
     pub fn push(&mut self, message: &Message) -> Pushed {
         let row = self.rows.row;
-        let read = self.read(message);
+        let mut texts = std::mem::take(&mut self.texts);
+        let read = undamaged(message).and_then(|()| texts.of(message)).and_then(|text| Ok((self.read(&text)?, text)));
         let pushed = match read {
-            Ok(misfit) => {
-                if misfit && let Some(value) = &message.value {
-                    let text = std::str::from_utf8(value).expect("what was walked is text");
-                    push_text(&mut self.system.raw, row, text);
+            Ok((misfit, text)) => {
+                if misfit {
+                    push_text(&mut self.system.raw, row, &text.whole());
                 }
                 let text_is_ok = |text: &[u8]| text == b"ok";
                 let ok = self.rows.leaf(self.parse_status).text_at(row).is_none_or(text_is_ok);
@@ -150,6 +153,7 @@ impl Builder {
                 Pushed { kind: RowKind::Quarantined, misfit: false, eligible: false }
             }
         };
+        self.texts = texts;
         self.describe(message, pushed.kind);
         self.bytes += message.value.as_ref().map_or(0, |value| value.len());
         self.rows.row += 1;
@@ -161,23 +165,12 @@ impl Builder {
     ///
     /// # Errors
     /// Why the message is no record; columns may have been written.
-    fn read(&mut self, message: &Message) -> Result<bool, String> {
-        if let Some(damaged) = &message.damaged {
-            let first = message.seq.unwrap_or(message.offset);
-            let last = damaged.next.saturating_sub(1).max(first);
-            return Err(format!("damaged: the log's rows with seq {first} to {last} cannot be read: {}", damaged.why));
-        }
-        let Some(value) = &message.value else { return Err("tombstone: the message has no value".to_owned()) };
-        if message.content_type == ContentType::Protobuf {
-            return Err("base64: protobuf messages are not read by this version; _raw holds the bytes".to_owned());
-        }
-        let text = std::str::from_utf8(value)
-            .map_err(|error| format!("base64: not UTF-8 at byte {}; _raw holds the bytes", error.valid_up_to()))?;
+    fn read(&mut self, text: &Text<'_>) -> Result<bool, String> {
         self.rows.restart();
-        walk::walk(text, &mut self.rows, &mut self.scratch).map_err(|broken| format!("not JSON: {broken}"))?;
+        walk::walk(text.json, &mut self.rows, &mut self.scratch).map_err(|broken| format!("not JSON: {broken}"))?;
         match self.rows.no_object {
             Some(what) => Err(format!("not a record: {what} instead of an object")),
-            None => Ok(self.rows.misfit),
+            None => Ok(self.rows.misfit || text.is_less()),
         }
     }
 
@@ -226,6 +219,13 @@ impl Builder {
         self.bytes = 0;
         RecordBatch::try_new(self.arrow.clone(), arrays)
     }
+}
+
+fn undamaged(message: &Message) -> Result<(), String> {
+    let Some(damaged) = &message.damaged else { return Ok(()) };
+    let first = message.seq.unwrap_or(message.offset);
+    let last = damaged.next.saturating_sub(1).max(first);
+    Err(format!("damaged: the log's rows with seq {first} to {last} cannot be read: {}", damaged.why))
 }
 
 fn push_text(leaf: &mut Leaf, row: usize, text: &str) {

@@ -1,8 +1,8 @@
 //! The table: predictions -> typed Arrow columns -> one Parquet file. In: [`Message`]s of one sealed range, in order. Out: bytes in a `Write`.
 //! Knows no chain, no store and no clock.
 //!
-//! A message becomes exactly one row. What fits its columns exactly is typed; of a row that does not, `_raw` keeps the whole text as well; a message
-//! that is no JSON object is a quarantine row. So nothing is lost by typing, and nothing shifts a row.
+//! A message becomes exactly one row. What fits its columns exactly is typed; of a row that does not, `_raw` keeps the whole text as well (of a protobuf message its JSON form); a message
+//! that is no record is a quarantine row. So nothing is lost by typing, and nothing shifts a row.
 //!
 //! - [`Schema`]: the pinned columns of `inputs`, `outputs` and the record's other fields; additive only
 //! - [`Survey`]: which keys the messages have, of which types; proposes a wider schema
@@ -19,6 +19,7 @@ mod number;
 mod properties;
 mod schema;
 mod survey;
+mod text;
 mod time;
 mod tolerant;
 mod walk;

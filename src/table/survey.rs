@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use super::envelope;
 use super::number::{self, Number};
 use super::schema::{Field, KEY_BYTES_MAX, PLACES, Place, STRUCT_DEPTH_MAX, Schema, Type};
+use super::text::Texts;
 use super::walk::{self, Visitor};
-use crate::source::{ContentType, Message};
+use crate::source::Message;
 
 /// Keys remembered; beyond it rare ones are forgotten, then new ones not counted. About 8 MiB.
 const NODES_MAX: usize = 32_768;
@@ -31,6 +32,7 @@ pub struct Survey {
     tree: Tree,
     declared: HashMap<String, Type>,
     scratch: String,
+    texts: Texts,
     forgot_at: u64,
 }
 
@@ -49,6 +51,7 @@ impl Survey {
             tree: Tree::new(),
             declared: HashMap::new(),
             scratch: String::new(),
+            texts: Texts::default(),
             forgot_at: 0,
         }
     }
@@ -69,16 +72,16 @@ impl Survey {
 
     /// Counts a message, if it is a record whose keys count.
     pub fn add(&mut self, message: &Message) {
-        let (Some(value), None, ContentType::Json) = (&message.value, &message.damaged, message.content_type) else {
+        if message.damaged.is_some() {
             return;
-        };
-        let Ok(text) = std::str::from_utf8(value) else { return };
+        }
+        let Ok(text) = self.texts.of(message) else { return };
         if self.tree.nodes.len() > NODES_MAX && self.rows >= self.forgot_at + FORGET_EVERY {
             self.tree.forget_rare(self.rows);
             self.forgot_at = self.rows;
         }
         self.tree.begin_row(self.rows);
-        if walk::walk(text, &mut self.tree, &mut self.scratch).is_err() || !self.tree.row.counts() {
+        if walk::walk(text.json, &mut self.tree, &mut self.scratch).is_err() || !self.tree.row.counts() {
             return;
         }
         self.rows += 1;

@@ -19,6 +19,7 @@ mod floats;
 mod growth;
 mod own_records;
 mod parquet_settings;
+mod protobuf;
 mod rules;
 mod walks;
 

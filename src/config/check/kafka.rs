@@ -77,6 +77,7 @@ pub(super) fn kafka(at: &Rules<'_>, file: &file::Kafka, resend_window: Duration)
     Ok(Kafka {
         brokers,
         topic: file.topic.clone(),
+        format: file.format,
         lanes: at.range(&key("lanes"), file.lanes, 1, LANES_MAX)?,
         key: file.key.as_ref().map(|field| message_key(at, field)).transpose()?,
         record_bytes_max: usize::try_from(record_bytes_max).unwrap_or(usize::MAX),

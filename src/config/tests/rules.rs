@@ -132,7 +132,7 @@ refused_after_smallest! {
     a_broker_with_tls: "kafka: { brokers: ['SSL://b1:9093'] }", "5:19", "not in this version", "`b1:9093`";
     a_topic_with_a_slash: kafka("  topic: a/b"), "7:10", "cannot be a topic", "{model}";
     a_topic_with_another_placeholder: kafka("  topic: \"{route}\""), "7:10", "placeholder", "{model}";
-    protobuf: kafka("  format: protobuf"), "7:11", "not in this version", "json";
+    an_unknown_form: kafka("  format: avro"), "7:11", "not one of its values", "protobuf";
     a_key_that_is_no_field: kafka("  key: customer_id"), "7:8", "`customer_id` is no field", "`inputs.customer_id`";
     no_lanes: kafka("  lanes: 0"), "7:10", "too small", "1 to 64";
     a_record_without_a_unit: kafka("  max_record: 900000"), "7:15", "needs a unit", "`900000B`";

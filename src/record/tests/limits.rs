@@ -241,3 +241,49 @@ fn a_batch_of_a_thousand_is_a_thousand_rows() {
         assert_eq!(row["outputs"]["prediction"].as_f64(), Some(index as f64 / 8.0));
     }
 }
+
+/// The smallest `kafka.max_record` is enough for a row of which everything long is gone.
+#[test]
+fn no_envelope_is_too_long_for_the_smallest_limit() {
+    let long = "\u{1}".repeat(5_000);
+    let mut call = call(format!(r#"{{"a":"{}"}}"#, "a".repeat(3_000)), r#"{"p":1}"#);
+    call.path = format!("/{long}");
+    call.method = Method::from_bytes("X".repeat(3_000).as_bytes()).expect("a method");
+    call.upstream = Some(format!("{}:8000", "h".repeat(253)).into());
+    call.error = Some(long.clone());
+    call.tags = vec![(long.clone(), long)];
+    call.request_headers.insert("x-request-id", HeaderValue::from_str(&"\t".repeat(1_024)).expect("a header value"));
+    let call = with_route(call, |route| {
+        route.name = "r".repeat(64);
+        route.model = Some("m".repeat(64));
+        route.version = Some(VersionFrom::Fixed("v".repeat(3_000)));
+    });
+    for format in [config::Format::Json, config::Format::Protobuf] {
+        let recorder = Recorder::new(64, "{model}".to_owned(), Some(1_000), Vec::new()).format(format);
+        for message in recorder.messages(&call).1 {
+            assert!(message.len() <= 1_000, "{format:?}: {} bytes", message.len());
+        }
+    }
+}
+
+#[test]
+fn a_protobuf_row_is_cut_to_the_limit_and_not_far_below() {
+    let long = |letter: &str| letter.repeat(4_000);
+    let request = format!(r#"{{"id":7,"note":"{}"}}"#, long("n"));
+    // Three bytes a character, and escaped in JSON alone.
+    let response = format!(r#"{{"p":1,"text":"{}\t"}}"#, long("\u{4e2d}"));
+    let call = with_route(call(request, response), |route| route.capture.bodies = config::Bodies::Always);
+    let cut = |bytes_max| {
+        let recorder = Recorder::new(64, "{model}".to_owned(), Some(bytes_max), Vec::new());
+        let message = recorder.format(config::Format::Protobuf).messages(&call).1.remove(0);
+        assert!(message.len() <= bytes_max, "{} > {bytes_max}", message.len());
+        message.len()
+    };
+    // The answer's body is cut, to a character of the limit.
+    for bytes_max in [31_000, 25_000, 21_500] {
+        assert!(cut(bytes_max) > bytes_max - 8, "{} of {bytes_max}", cut(bytes_max));
+    }
+    for bytes_max in [16_700, 9_000, 5_000, 1_200] {
+        cut(bytes_max);
+    }
+}

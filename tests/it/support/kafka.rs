@@ -254,6 +254,7 @@ pub fn config(brokers: &str) -> config::Kafka {
     config::Kafka {
         brokers: vec![brokers.to_owned()],
         topic: "{model}".into(),
+        format: config::Format::Json,
         lanes: 4,
         key: None,
         record_bytes_max: 900_000,

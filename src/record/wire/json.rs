@@ -1,6 +1,116 @@
-//! Strict JSON out of values: what every reader takes. NaN and the infinities become the strings that name them.
+//! The form as JSON: strict, what every reader takes. NaN and the infinities become the strings that name them.
 
+use jiff::Timestamp;
+use jiff::fmt::temporal::DateTimePrinter;
+
+use super::{Entries, Field, Form};
 use crate::protocol::{Object, Value};
+
+static TIME: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
+static TIME_IN_FULL: DateTimePrinter = DateTimePrinter::new();
+
+pub struct Json;
+
+impl Form for Json {
+    fn open(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+    }
+
+    fn close(&self, out: &mut Vec<u8>) {
+        out.push(b'}');
+    }
+
+    fn null(&self, out: &mut Vec<u8>, field: Field) {
+        key(out, field);
+        out.extend_from_slice(b"null");
+    }
+
+    fn text(&self, out: &mut Vec<u8>, field: Field, text: &str) {
+        key(out, field);
+        self::text(out, text);
+    }
+
+    fn integer(&self, out: &mut Vec<u8>, field: Field, integer: u64) {
+        key(out, field);
+        self::integer(out, integer);
+    }
+
+    fn milliseconds(&self, out: &mut Vec<u8>, field: Field, microseconds: u64) {
+        key(out, field);
+        self::milliseconds(out, microseconds);
+    }
+
+    fn double(&self, out: &mut Vec<u8>, field: Field, double: f64) {
+        key(out, field);
+        self::double(out, double);
+    }
+
+    fn flag(&self, out: &mut Vec<u8>, field: Field, flag: bool) {
+        key(out, field);
+        out.extend_from_slice(if flag { b"true" } else { b"false" });
+    }
+
+    fn time(&self, out: &mut Vec<u8>, field: Field, time: Timestamp) {
+        key(out, field);
+        text(out, &self::time(time));
+    }
+
+    fn map(&self, out: &mut Vec<u8>, field: Field, entries: Entries<'_, '_>) {
+        let mut first = true;
+        for (entry, value) in entries {
+            if first {
+                key(out, field);
+            }
+            out.push(if first { b'{' } else { b',' });
+            first = false;
+            text(out, entry);
+            out.push(b':');
+            text(out, value);
+        }
+        if !first {
+            out.push(b'}');
+        }
+    }
+
+    fn object(&self, out: &mut Vec<u8>, field: Field, object: &Object<'_>) {
+        key(out, field);
+        self::object(out, object);
+    }
+
+    fn entry(&self, out: &mut Vec<u8>, key: &str, value: &Value<'_>) {
+        out.push(b',');
+        text(out, key);
+        out.push(b':');
+        self::value(out, value);
+    }
+
+    fn empty_bytes(&self) -> usize {
+        2
+    }
+
+    fn char_bytes(&self, c: char) -> usize {
+        match c {
+            '"' | '\\' | '\n' | '\r' | '\t' => 2,
+            '\0'..='\u{1f}' => 6,
+            other => other.len_utf8(),
+        }
+    }
+}
+
+fn key(out: &mut Vec<u8>, field: Field) {
+    if field != Field::Id {
+        out.push(b',');
+    }
+    out.push(b'"');
+    out.extend_from_slice(field.name().as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+/// RFC 3339 with microseconds; finer only where there is more to say.
+pub fn time(time: Timestamp) -> String {
+    let whole = time.subsec_nanosecond() % 1_000 == 0;
+    (if whole { &TIME } else { &TIME_IN_FULL }).timestamp_to_string(&time)
+}
 
 /// Writes a value.
 pub fn value(out: &mut Vec<u8>, value: &Value<'_>) {

@@ -1,0 +1,484 @@
+//! A protobuf message, told to a [`Listener`] in the order of the JSON form. Bytes of anybody's: every length is checked,
+//! nothing is allocated by what a length says, and the nesting has an end.
+//!
+//! Read strictly, so that two readers never see two records: a field that may stand once and stands twice, a value with no
+//! kind or several, a known field of another wire type are damage, and the caller keeps the bytes. Fields that this version
+//! does not know are handed back as they are.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+
+use super::protobuf::{ITEMS, LEVELS_MAX, WireType, entry, kind, time};
+use super::{FIELDS, Kind, json};
+use crate::protocol::{self, Object, Value};
+
+/// Deepest JSON text that is read; what [`protocol::json`] reads at most.
+const JSON_DEPTH_MAX: usize = 512;
+
+/// Fields that the record's form always has.
+const ALWAYS: usize = 5;
+
+/// Is told what stands in a message, as if it were JSON.
+pub trait Listener {
+    fn key(&mut self, key: &str);
+    fn null(&mut self);
+    fn boolean(&mut self, value: bool);
+    fn integer(&mut self, value: i64);
+    fn unsigned(&mut self, value: u64);
+    fn double(&mut self, value: f64);
+    /// A double that is written without a fraction if it has none.
+    fn milliseconds(&mut self, value: f64);
+    /// A number of JSON's grammar, digit by digit.
+    fn number(&mut self, digits: &str);
+    fn string(&mut self, value: &str);
+    fn begin_object(&mut self);
+    fn end_object(&mut self);
+    fn begin_list(&mut self);
+    fn end_list(&mut self);
+}
+
+/// Why the bytes are no record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Damaged(Cow<'static, str>);
+
+fn damaged<T>(what: impl Into<Cow<'static, str>>) -> Result<T, Damaged> {
+    Err(Damaged(what.into()))
+}
+
+fn another_type<T>(name: &str) -> Result<T, Damaged> {
+    damaged(format!("field {name} has another wire type"))
+}
+
+/// Tells `message` to `listener`. Out: the fields that this version does not know, as they were; mostly none. After an error the
+/// listener has heard an unknown part.
+pub fn tell<'m>(message: &'m [u8], listener: &mut impl Listener) -> Result<Unknown<'m>, Damaged> {
+    if message.is_empty() {
+        return damaged("the message is empty");
+    }
+    let top = Top::of(message)?;
+    listener.begin_object();
+    for (at, (name, kind)) in FIELDS.iter().enumerate() {
+        match (*kind, top.once[at]) {
+            (Kind::Map, _) => tell_map(top.maps.iter().filter(|map| map.0 == at).map(|map| map.1), name, listener)?,
+            (Kind::Object, None) if at < ALWAYS => {
+                listener.key(name);
+                listener.begin_object();
+                listener.end_object();
+            }
+            (_, None) if at < ALWAYS => {
+                listener.key(name);
+                listener.null();
+            }
+            (_, None) => {}
+            (kind, Some(raw)) => {
+                listener.key(name);
+                match (kind, raw) {
+                    (Kind::Text, Raw::Bytes(text)) => listener.string(utf8(text)?),
+                    (Kind::Integer, Raw::Varint(integer)) => listener.unsigned(integer),
+                    (Kind::Flag, Raw::Varint(flag)) => listener.boolean(flag != 0),
+                    (Kind::Double, Raw::Fixed64(bits)) => listener.double(f64::from_bits(bits)),
+                    (Kind::Milliseconds, Raw::Fixed64(bits)) => listener.milliseconds(f64::from_bits(bits)),
+                    (Kind::Time, Raw::Bytes(time)) => tell_time(time, listener)?,
+                    (Kind::Object, Raw::Bytes(object)) => tell_object(object, 1, listener)?,
+                    _ => return another_type(name),
+                }
+            }
+        }
+    }
+    listener.end_object();
+    Ok(Unknown(top.unknown))
+}
+
+/// Fields of a newer version.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unknown<'m>(Vec<&'m [u8]>);
+
+impl Unknown<'_> {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Their bytes, one after the other: a message of these fields alone.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.0.concat()
+    }
+}
+
+/// The fields of a `Prediction`.
+struct Top<'m> {
+    once: [Option<Raw<'m>>; FIELDS.len()],
+    maps: Vec<(usize, &'m [u8])>,
+    unknown: Vec<&'m [u8]>,
+}
+
+impl<'m> Top<'m> {
+    fn of(message: &'m [u8]) -> Result<Top<'m>, Damaged> {
+        let mut top = Top { once: [None; FIELDS.len()], maps: Vec::new(), unknown: Vec::new() };
+        let mut reader = Reader(message);
+        loop {
+            let before = reader.0;
+            let Some((number, raw)) = reader.field()? else { return Ok(top) };
+            let at = (number as usize).wrapping_sub(1);
+            match (FIELDS.get(at), raw) {
+                (None, _) => top.unknown.push(&before[..before.len() - reader.0.len()]),
+                (Some((_, Kind::Map)), Raw::Bytes(entry)) => top.maps.push((at, entry)),
+                (Some((name, Kind::Map)), _) => return another_type(name),
+                (Some((name, _)), raw) => {
+                    if top.once[at].replace(raw).is_some() {
+                        return damaged(format!("field {name} stands there twice"));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn tell_map<'m>(
+    entries: impl Iterator<Item = &'m [u8]>,
+    name: &str,
+    listener: &mut impl Listener,
+) -> Result<(), Damaged> {
+    let mut any = false;
+    for bytes in entries {
+        if !any {
+            listener.key(name);
+            listener.begin_object();
+        }
+        any = true;
+        let (mut key, mut value) = (None, None);
+        let mut reader = Reader(bytes);
+        while let Some(field) = reader.field()? {
+            let place = match field {
+                (entry::KEY, Raw::Bytes(text)) => key.replace(text),
+                (entry::VALUE, Raw::Bytes(text)) => value.replace(text),
+                _ => return damaged(format!("an entry of {name} is not key and value")),
+            };
+            if place.is_some() {
+                return damaged(format!("an entry of {name} is not key and value"));
+            }
+        }
+        // Either is left out where it is empty.
+        listener.key(utf8(key.unwrap_or_default())?);
+        listener.string(utf8(value.unwrap_or_default())?);
+    }
+    if any {
+        listener.end_object();
+    }
+    Ok(())
+}
+
+fn tell_time(bytes: &[u8], listener: &mut impl Listener) -> Result<(), Damaged> {
+    let (mut seconds, mut nanos) = (0, 0);
+    let mut reader = Reader(bytes);
+    while let Some(field) = reader.field()? {
+        match field {
+            (time::SECONDS, Raw::Varint(value)) => seconds = value as i64,
+            (time::NANOS, Raw::Varint(value)) => nanos = value as i64,
+            _ => return damaged("occurred_at is no Timestamp"),
+        }
+    }
+    let nanoseconds = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+    match Timestamp::from_nanosecond(nanoseconds) {
+        Ok(time) if (0..1_000_000_000).contains(&nanos) => listener.string(&json::time(time)),
+        _ => return damaged(format!("occurred_at is no time: {seconds} s and {nanos} ns")),
+    }
+    Ok(())
+}
+
+fn tell_object(bytes: &[u8], level: u32, listener: &mut impl Listener) -> Result<(), Damaged> {
+    listener.begin_object();
+    let mut reader = Reader(bytes);
+    while let Some(field) = reader.field()? {
+        let (ITEMS, Raw::Bytes(bytes)) = field else { return damaged("an Object has a field that is no Entry") };
+        let (mut key, mut value) = (None, None);
+        let mut inner = Reader(bytes);
+        while let Some(field) = inner.field()? {
+            let before = match field {
+                (entry::KEY, Raw::Bytes(text)) => key.replace(text),
+                (entry::VALUE, Raw::Bytes(bytes)) => value.replace(bytes),
+                _ => return damaged("an Entry has a field that is neither key nor value"),
+            };
+            if before.is_some() {
+                return damaged("an Entry has two keys or two values");
+            }
+        }
+        let Some(value) = value else { return damaged("an Entry has no value") };
+        listener.key(utf8(key.unwrap_or_default())?);
+        tell_value(value, level, listener)?;
+    }
+    listener.end_object();
+    Ok(())
+}
+
+fn tell_value(bytes: &[u8], level: u32, listener: &mut impl Listener) -> Result<(), Damaged> {
+    if level > LEVELS_MAX {
+        return damaged("a Value is nested too deep");
+    }
+    let mut reader = Reader(bytes);
+    let Some(field) = reader.field()? else { return damaged("a Value has no kind") };
+    if !reader.0.is_empty() {
+        return damaged("a Value has more than one kind");
+    }
+    match field {
+        (kind::NULL, Raw::Varint(1)) => listener.null(),
+        (kind::BOOL, Raw::Varint(value)) => listener.boolean(value != 0),
+        (kind::INT, Raw::Varint(value)) => listener.integer(unzigzag(value)),
+        (kind::DOUBLE, Raw::Fixed64(bits)) => listener.double(f64::from_bits(bits)),
+        (kind::NUMBER, Raw::Bytes(text)) => {
+            match protocol::json::read(text, 0).map(|document| document.value) {
+                Ok(number @ (Value::Number(_) | Value::Double(_))) => tell_json(&number, listener),
+                // More digits than a number has in the JSON form.
+                Ok(Value::Text(_)) if !text.starts_with(b"\"") => listener.string(utf8(text)?),
+                _ => return damaged("a number_value is no number"),
+            }
+        }
+        (kind::STRING, Raw::Bytes(text)) => listener.string(utf8(text)?),
+        (kind::LIST, Raw::Bytes(bytes)) => tell_list(bytes, level + 1, listener)?,
+        (kind::OBJECT, Raw::Bytes(bytes)) => tell_object(bytes, level + 1, listener)?,
+        (kind::INTS, Raw::Bytes(bytes)) => tell_ints(bytes, listener)?,
+        (kind::DOUBLES, Raw::Bytes(bytes)) => tell_doubles(bytes, listener)?,
+        (kind::JSON, Raw::Bytes(text)) => match protocol::json::read(text, JSON_DEPTH_MAX) {
+            Ok(document) => tell_json(&document.value, listener),
+            Err(problem) => return damaged(format!("a json_value is no JSON: {}", problem.what)),
+        },
+        (number, _) => return damaged(format!("field {number} of a Value is of no kind that this version knows")),
+    }
+    Ok(())
+}
+
+fn tell_list(bytes: &[u8], level: u32, listener: &mut impl Listener) -> Result<(), Damaged> {
+    listener.begin_list();
+    let mut reader = Reader(bytes);
+    while let Some(field) = reader.field()? {
+        let (ITEMS, Raw::Bytes(bytes)) = field else { return damaged("a List has a field that is no Value") };
+        tell_value(bytes, level, listener)?;
+    }
+    listener.end_list();
+    Ok(())
+}
+
+/// Packed, and one by one as some writers do.
+fn tell_ints(bytes: &[u8], listener: &mut impl Listener) -> Result<(), Damaged> {
+    listener.begin_list();
+    let mut reader = Reader(bytes);
+    while let Some(field) = reader.field()? {
+        match field {
+            (ITEMS, Raw::Varint(value)) => listener.integer(unzigzag(value)),
+            (ITEMS, Raw::Bytes(packed)) => {
+                let mut packed = Reader(packed);
+                while !packed.0.is_empty() {
+                    listener.integer(unzigzag(packed.varint()?));
+                }
+            }
+            _ => return damaged("an Ints has a field that is no integer"),
+        }
+    }
+    listener.end_list();
+    Ok(())
+}
+
+fn tell_doubles(bytes: &[u8], listener: &mut impl Listener) -> Result<(), Damaged> {
+    listener.begin_list();
+    let mut reader = Reader(bytes);
+    while let Some(field) = reader.field()? {
+        match field {
+            (ITEMS, Raw::Fixed64(bits)) => listener.double(f64::from_bits(bits)),
+            (ITEMS, Raw::Bytes(packed)) => {
+                let (doubles, rest) = packed.as_chunks::<8>();
+                if !rest.is_empty() {
+                    return damaged("a Doubles is cut in the middle of an item");
+                }
+                doubles.iter().for_each(|double| listener.double(f64::from_le_bytes(*double)));
+            }
+            _ => return damaged("a Doubles has a field that is no double"),
+        }
+    }
+    listener.end_list();
+    Ok(())
+}
+
+fn tell_json(value: &Value<'_>, listener: &mut impl Listener) {
+    match value {
+        Value::Null => listener.null(),
+        Value::Bool(value) => listener.boolean(*value),
+        Value::Number(digits) => listener.number(digits),
+        Value::Double(value) => listener.double(*value),
+        Value::Text(text) => listener.string(text),
+        Value::List(items) => {
+            listener.begin_list();
+            items.iter().for_each(|item| tell_json(item, listener));
+            listener.end_list();
+        }
+        Value::Object(fields) => tell_fields(fields, listener),
+    }
+}
+
+fn tell_fields(fields: &Object<'_>, listener: &mut impl Listener) {
+    listener.begin_object();
+    for (key, value) in fields {
+        listener.key(key);
+        tell_json(value, listener);
+    }
+    listener.end_object();
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, Damaged> {
+    std::str::from_utf8(bytes).map_err(|_| Damaged("a text is not UTF-8".into()))
+}
+
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+/// A field's value, undecoded.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Raw<'m> {
+    Varint(u64),
+    Fixed64(u64),
+    Bytes(&'m [u8]),
+    Fixed32,
+}
+
+/// What is left of a message.
+struct Reader<'m>(&'m [u8]);
+
+impl<'m> Reader<'m> {
+    /// The next field and its number; `None` at the end.
+    fn field(&mut self) -> Result<Option<(u32, Raw<'m>)>, Damaged> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        let tag = self.varint()?;
+        let number = match u32::try_from(tag >> 3) {
+            Ok(number @ 1..0x2000_0000) => number,
+            _ => return damaged("a field has an impossible number"),
+        };
+        const VARINT: u64 = WireType::Varint as u64;
+        const FIXED64: u64 = WireType::Fixed64 as u64;
+        const BYTES: u64 = WireType::Bytes as u64;
+        const FIXED32: u64 = WireType::Fixed32 as u64;
+        let raw = match tag & 7 {
+            VARINT => Raw::Varint(self.varint()?),
+            FIXED64 => match self.take(8)?.try_into() {
+                Ok(bytes) => Raw::Fixed64(u64::from_le_bytes(bytes)),
+                Err(_) => return damaged("the message is cut"),
+            },
+            BYTES => {
+                let length = self.varint()?;
+                Raw::Bytes(self.take(length)?)
+            }
+            FIXED32 => {
+                self.take(4)?;
+                Raw::Fixed32
+            }
+            other => return damaged(format!("field {number} has wire type {other}")),
+        };
+        Ok(Some((number, raw)))
+    }
+
+    fn take(&mut self, length: u64) -> Result<&'m [u8], Damaged> {
+        let split = usize::try_from(length).ok().and_then(|length| self.0.split_at_checked(length));
+        let Some((taken, rest)) = split else { return damaged("the message is cut") };
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn varint(&mut self) -> Result<u64, Damaged> {
+        let mut value = 0_u64;
+        for (at, byte) in self.0.iter().enumerate().take(10) {
+            if at == 9 && *byte > 1 {
+                break;
+            }
+            value |= u64::from(byte & 0x7f) << (7 * at);
+            if byte & 0x80 == 0 {
+                self.0 = &self.0[at + 1..];
+                return Ok(value);
+            }
+        }
+        damaged(if self.0.len() < 10 { "the message is cut" } else { "a varint is too long" })
+    }
+}
+
+/// Writes what it hears as JSON text.
+pub struct JsonText<'o>(pub &'o mut Vec<u8>);
+
+impl JsonText<'_> {
+    /// The comma before a value or key, where one is due.
+    fn part(&mut self) {
+        if !matches!(self.0.last(), None | Some(b'{' | b'[' | b':')) {
+            self.0.push(b',');
+        }
+    }
+}
+
+impl Listener for JsonText<'_> {
+    fn key(&mut self, key: &str) {
+        self.part();
+        json::text(self.0, key);
+        self.0.push(b':');
+    }
+
+    fn null(&mut self) {
+        self.part();
+        self.0.extend_from_slice(b"null");
+    }
+
+    fn boolean(&mut self, value: bool) {
+        self.part();
+        self.0.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    fn integer(&mut self, value: i64) {
+        self.part();
+        self.0.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    fn unsigned(&mut self, value: u64) {
+        self.part();
+        json::integer(self.0, value);
+    }
+
+    fn double(&mut self, value: f64) {
+        self.part();
+        json::double(self.0, value);
+    }
+
+    fn milliseconds(&mut self, value: f64) {
+        // Far below this every double is a whole number.
+        if value.fract() == 0.0 && (0.0..1e15).contains(&value) {
+            self.unsigned(value as u64)
+        } else {
+            self.double(value)
+        }
+    }
+
+    fn number(&mut self, digits: &str) {
+        self.part();
+        self.0.extend_from_slice(digits.as_bytes());
+    }
+
+    fn string(&mut self, value: &str) {
+        self.part();
+        json::text(self.0, value);
+    }
+
+    fn begin_object(&mut self) {
+        self.part();
+        self.0.push(b'{');
+    }
+
+    fn end_object(&mut self) {
+        self.0.push(b'}');
+    }
+
+    fn begin_list(&mut self) {
+        self.part();
+        self.0.push(b'[');
+    }
+
+    fn end_list(&mut self) {
+        self.0.push(b']');
+    }
+}
