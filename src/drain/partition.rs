@@ -12,7 +12,7 @@ use crate::config;
 use crate::source::{Bounds, PartitionId, Progress};
 
 /// Something that waits for a human is tried again this often: it may have been fixed.
-const RECHECK: Duration = Duration::from_secs(30);
+const RECHECK: Duration = Duration::from_secs(10);
 
 pub(super) struct Partition {
     /// Of this assignment: answers to questions of an earlier one are void.

@@ -17,6 +17,7 @@ mod kill;
 mod loud;
 mod lost_answers;
 mod path;
+mod s3_faults;
 mod s3_store;
 mod secrets;
 mod shared_store;

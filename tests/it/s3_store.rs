@@ -1,4 +1,4 @@
-//! The S3 store against a real S3 server.
+//! The S3 store against real S3 servers: VersityGW (or the one that `WEIR_TEST_S3` names), and moto.
 
 use std::io::Write;
 use std::process::Command;
@@ -15,7 +15,13 @@ use weir::drain::names::{ChainId, Dt, ORIGIN_VERSION, OriginDoc};
 use weir::drain::store::{Content, Created, Kind, S3Store, Store, StoreError, open_address};
 use weir::drain::verify::verify;
 
+use crate::support::moto;
 use crate::support::s3::{self, Bucket, Gateway};
+
+/// A new bucket on each server.
+fn buckets() -> [Bucket; 2] {
+    [s3::bucket(), moto::bucket()]
+}
 
 fn open(bucket: &Bucket, prefix: &str) -> S3Store {
     let account = &bucket.account;
@@ -35,54 +41,57 @@ fn bytes(text: &str) -> Content<'static> {
 
 #[test]
 fn a_key_is_created_once_and_keeps_its_content() {
-    let bucket = s3::bucket();
-    let store = open(&bucket, "some/prefix");
-    assert_eq!(store.address(), format!("s3://{}/some/prefix", bucket.name));
-    assert_eq!(store.get("t/a.json").unwrap(), None);
-    assert_eq!(store.tail("t/a.json", 8).unwrap(), None);
-    assert_eq!(store.create("t/a.json", bytes("first")).unwrap(), Created::New);
-    assert_eq!(store.create("t/a.json", bytes("second")).unwrap(), Created::Exists);
-    assert_eq!(store.get("t/a.json").unwrap().unwrap(), "first");
-    assert_eq!(bucket.keys(), ["some/prefix/t/a.json"]);
-    assert_eq!(bucket.get("some/prefix/t/a.json"), b"first");
+    for bucket in buckets() {
+        let store = open(&bucket, "some/prefix");
+        assert_eq!(store.address(), format!("s3://{}/some/prefix", bucket.name));
+        assert_eq!(store.get("t/a.json").unwrap(), None);
+        assert_eq!(store.tail("t/a.json", 8).unwrap(), None);
+        assert_eq!(store.create("t/a.json", bytes("first")).unwrap(), Created::New);
+        assert_eq!(store.create("t/a.json", bytes("second")).unwrap(), Created::Exists);
+        assert_eq!(store.get("t/a.json").unwrap().unwrap(), "first");
+        assert_eq!(bucket.keys(), ["some/prefix/t/a.json"]);
+        assert_eq!(bucket.get("some/prefix/t/a.json"), b"first");
+    }
 }
 
 #[test]
 fn a_file_is_sent_whole_and_its_end_is_read_alone() {
-    let bucket = s3::bucket();
-    let store = open(&bucket, "");
-    let content: Vec<u8> = (0..5_000_000u32).map(|i| (i % 251) as u8).collect();
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(&content).unwrap();
-    assert_eq!(store.create("t/f.parquet", Content::File(file.path())).unwrap(), Created::New);
-    assert_eq!(store.get("t/f.parquet").unwrap().unwrap(), content);
-    let (tail, size) = store.tail("t/f.parquet", 1000).unwrap().unwrap();
-    assert_eq!((&tail[..], size), (&content[content.len() - 1000..], content.len() as u64));
-    let (tail, size) = store.tail("t/f.parquet", u64::from(u32::MAX)).unwrap().unwrap();
-    assert_eq!((tail.len() as u64, size), (content.len() as u64, content.len() as u64));
+    for bucket in buckets() {
+        let store = open(&bucket, "");
+        let content: Vec<u8> = (0..5_000_000u32).map(|i| (i % 251) as u8).collect();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&content).unwrap();
+        assert_eq!(store.create("t/f.parquet", Content::File(file.path())).unwrap(), Created::New);
+        assert_eq!(store.get("t/f.parquet").unwrap().unwrap(), content);
+        let (tail, size) = store.tail("t/f.parquet", 1000).unwrap().unwrap();
+        assert_eq!((&tail[..], size), (&content[content.len() - 1000..], content.len() as u64));
+        let (tail, size) = store.tail("t/f.parquet", u64::from(u32::MAX)).unwrap().unwrap();
+        assert_eq!((tail.len() as u64, size), (content.len() as u64, content.len() as u64));
 
-    let empty = tempfile::NamedTempFile::new().unwrap();
-    assert_eq!(store.create("t/empty", Content::File(empty.path())).unwrap(), Created::New);
-    assert_eq!(store.get("t/empty").unwrap().unwrap(), "");
-    assert_eq!(store.tail("t/empty", 8).unwrap().unwrap(), (Bytes::new(), 0));
+        let empty = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(store.create("t/empty", Content::File(empty.path())).unwrap(), Created::New);
+        assert_eq!(store.get("t/empty").unwrap().unwrap(), "");
+        assert_eq!(store.tail("t/empty", 8).unwrap().unwrap(), (Bytes::new(), 0));
+    }
 }
 
 /// What is larger than the threshold goes in parts, and looks the same afterwards.
 #[test]
 fn a_large_file_is_created_once_in_parts() {
-    let bucket = s3::bucket();
-    let store = open_in_parts(&bucket, "p");
-    store.self_test().unwrap();
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    let block: Vec<u8> = (0..1_048_573u32).map(|i| (i % 251) as u8).collect();
-    (0..40).for_each(|_| file.write_all(&block).unwrap());
-    assert_eq!(store.create("t/f.parquet", Content::File(file.path())).unwrap(), Created::New);
-    assert!(store.get("t/f.parquet").unwrap().unwrap() == std::fs::read(file.path()).unwrap());
-    // An ETag says how many parts an object had.
-    assert!(bucket.etag("p/t/f.parquet").ends_with("-3\""), "{}", bucket.etag("p/t/f.parquet"));
-    assert_eq!(store.create("t/f.parquet", Content::File(file.path())).unwrap(), Created::Exists);
-    assert_eq!(store.create("t/f.parquet", bytes("small")).unwrap(), Created::Exists);
-    assert_eq!(bucket.unfinished_uploads(), 0);
+    for bucket in buckets() {
+        let store = open_in_parts(&bucket, "p");
+        store.self_test().unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let block: Vec<u8> = (0..1_048_573u32).map(|i| (i % 251) as u8).collect();
+        (0..40).for_each(|_| file.write_all(&block).unwrap());
+        assert_eq!(store.create("t/f.parquet", Content::File(file.path())).unwrap(), Created::New);
+        assert!(store.get("t/f.parquet").unwrap().unwrap() == std::fs::read(file.path()).unwrap());
+        // An ETag says how many parts an object had.
+        assert!(bucket.etag("p/t/f.parquet").ends_with("-3\""), "{}", bucket.etag("p/t/f.parquet"));
+        assert_eq!(store.create("t/f.parquet", Content::File(file.path())).unwrap(), Created::Exists);
+        assert_eq!(store.create("t/f.parquet", bytes("small")).unwrap(), Created::Exists);
+        assert_eq!(bucket.unfinished_uploads(), 0);
+    }
 }
 
 #[test]
@@ -120,73 +129,74 @@ fn of_writers_of_one_key_in_parts_and_at_once_one_wins() {
 
 #[test]
 fn lists_come_in_pages_in_key_order_from_any_key_on() {
-    let bucket = s3::bucket();
-    let store = open(&bucket, "p");
-    // More than the 1,000 keys of one page, written by several threads.
-    thread::scope(|scope| {
-        for part in 0..8 {
-            let store = &store;
-            scope.spawn(move || {
-                for i in (0..1_100).filter(|i| i % 8 == part) {
-                    store.create(&format!("t/dt=2026-11-25/{i:05}"), bytes("x")).unwrap();
-                }
-            });
-        }
-    });
-    store.create("t/_weir/origins/t.g01.json", bytes("{}")).unwrap();
-    store.create("t2/x", bytes("abc")).unwrap();
-    let keys: Vec<_> = store.list("t/dt=", None).unwrap().into_iter().map(|listed| listed.key).collect();
-    let wanted: Vec<_> = (0..1_100).map(|i| format!("t/dt=2026-11-25/{i:05}")).collect();
-    assert_eq!(keys, wanted);
-    let after = store.list("t/dt=2026-11-25/", Some("t/dt=2026-11-25/01097")).unwrap();
-    assert_eq!(
-        after.iter().map(|listed| listed.key.as_str()).collect::<Vec<_>>(),
-        ["t/dt=2026-11-25/01098", "t/dt=2026-11-25/01099"]
-    );
-    assert_eq!(store.list("", None).unwrap().len(), 1_102);
-    assert_eq!(store.list("t2/", None).unwrap()[0].bytes, 3);
-    assert_eq!(store.list("nothing/", None).unwrap(), []);
-    assert_eq!(store.folders("").unwrap(), ["t", "t2"]);
-    assert_eq!(store.folders("t/").unwrap(), ["_weir", "dt=2026-11-25"]);
-    assert_eq!(store.folders("nothing/").unwrap(), Vec::<String>::new());
+    // More than the 1,000 keys of one page where that is quick.
+    for (bucket, count) in buckets().into_iter().zip([1_100, 110usize]) {
+        let store = open(&bucket, "p");
+        thread::scope(|scope| {
+            for part in 0..8 {
+                let store = &store;
+                scope.spawn(move || {
+                    for i in (0..count).filter(|i| i % 8 == part) {
+                        store.create(&format!("t/dt=2026-11-25/{i:05}"), bytes("x")).unwrap();
+                    }
+                });
+            }
+        });
+        store.create("t/_weir/origins/t.g01.json", bytes("{}")).unwrap();
+        store.create("t2/x", bytes("abc")).unwrap();
+        let keys: Vec<_> = store.list("t/dt=", None).unwrap().into_iter().map(|listed| listed.key).collect();
+        let wanted: Vec<_> = (0..count).map(|i| format!("t/dt=2026-11-25/{i:05}")).collect();
+        assert_eq!(keys, wanted);
+        let after = store.list("t/dt=2026-11-25/", Some(&wanted[count - 3])).unwrap();
+        assert_eq!(after.iter().map(|listed| listed.key.clone()).collect::<Vec<_>>(), wanted[count - 2..]);
+        assert_eq!(store.list("", None).unwrap().len(), count + 2);
+        assert_eq!(store.list("t2/", None).unwrap()[0].bytes, 3);
+        assert_eq!(store.list("nothing/", None).unwrap(), []);
+        assert_eq!(store.folders("").unwrap(), ["t", "t2"]);
+        assert_eq!(store.folders("t/").unwrap(), ["_weir", "dt=2026-11-25"]);
+        assert_eq!(store.folders("nothing/").unwrap(), Vec::<String>::new());
+    }
 }
 
 #[test]
 fn of_sixteen_writers_of_one_key_one_wins_and_its_content_stands() {
-    let bucket = s3::bucket();
-    let store = Arc::new(open(&bucket, "race"));
-    for round in 0..10 {
-        let key = format!("t/{round}");
-        let start = Arc::new(Barrier::new(16));
-        let writers = (0..16).map(|writer| {
-            let (store, key, start) = (store.clone(), key.clone(), start.clone());
-            thread::spawn(move || {
-                let body = format!("{writer}-").repeat(1_000);
-                start.wait();
-                // A conflict of two is no answer yet: as the drain does, ask again.
-                loop {
-                    match store.create(&key, bytes(&body)) {
-                        Ok(created) => return (created, body),
-                        Err(error) => assert_eq!(error.kind(), Kind::Retry, "{error}"),
+    for bucket in buckets() {
+        let store = Arc::new(open(&bucket, "race"));
+        for round in 0..10 {
+            let key = format!("t/{round}");
+            let start = Arc::new(Barrier::new(16));
+            let writers = (0..16).map(|writer| {
+                let (store, key, start) = (store.clone(), key.clone(), start.clone());
+                thread::spawn(move || {
+                    let body = format!("{writer}-").repeat(1_000);
+                    start.wait();
+                    // A conflict of two is no answer yet: as the drain does, ask again.
+                    loop {
+                        match store.create(&key, bytes(&body)) {
+                            Ok(created) => return (created, body),
+                            Err(error) => assert_eq!(error.kind(), Kind::Retry, "{error}"),
+                        }
                     }
-                }
-            })
-        });
-        let answers: Vec<_> = writers.collect::<Vec<_>>().into_iter().map(|writer| writer.join().unwrap()).collect();
-        let won: Vec<_> = answers.iter().filter(|(created, _)| *created == Created::New).collect();
-        assert_eq!(won.len(), 1, "round {round}");
-        assert_eq!(store.get(&key).unwrap().unwrap(), won[0].1.as_bytes());
+                })
+            });
+            let answers: Vec<_> =
+                writers.collect::<Vec<_>>().into_iter().map(|writer| writer.join().unwrap()).collect();
+            let won: Vec<_> = answers.iter().filter(|(created, _)| *created == Created::New).collect();
+            assert_eq!(won.len(), 1, "round {round}");
+            assert_eq!(store.get(&key).unwrap().unwrap(), won[0].1.as_bytes());
+        }
     }
 }
 
 #[test]
 fn the_self_test_passes_again_and_again_on_one_object() {
-    let bucket = s3::bucket();
-    let store = open(&bucket, "p");
-    store.self_test().unwrap();
-    store.self_test().unwrap();
-    open(&bucket, "p").self_test().unwrap();
-    assert_eq!(bucket.keys(), ["p/_weir/self-test"]);
+    for bucket in buckets() {
+        let store = open(&bucket, "p");
+        store.self_test().unwrap();
+        store.self_test().unwrap();
+        open(&bucket, "p").self_test().unwrap();
+        assert_eq!(bucket.keys(), ["p/_weir/self-test"]);
+    }
 }
 
 #[test]
@@ -233,6 +243,22 @@ fn a_server_that_is_gone_is_worth_asking_again_and_answers_when_it_is_back() {
     assert_eq!(store.create("t/a", bytes("y")).unwrap(), Created::Exists);
     assert_eq!(store.create("t/b", bytes("y")).unwrap(), Created::New);
     assert_eq!(store.get("t/a").unwrap().unwrap(), "x");
+}
+
+/// The suite itself runs against the server that the variable names: with a dead one it fails, with moto it passes.
+#[test]
+fn the_servers_of_others_are_used_where_they_are_named() {
+    let run = |server: &str| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "s3_store::of_sixteen_writers_of_one_key_one_wins_and_its_content_stands"]);
+        let output = command.env("WEIR_TEST_S3", server).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    };
+    let moto = moto::account();
+    let (passed, said) = run(&format!("{},{},{}", moto.endpoint, moto.key, moto.secret));
+    assert!(passed && said.contains("1 passed"), "{said}");
+    assert!(!run("http://127.0.0.1:9,key,secret").0);
+    assert!(!run("http://127.0.0.1:9").0);
 }
 
 /// What the store finds in its environment: run by the tests below as a process of its own.
@@ -311,38 +337,39 @@ fn file(first: u64, next: u64, previous: Option<String>) -> (String, Vec<u8>) {
 
 #[test]
 fn verify_reads_a_bucket_and_finds_what_was_taken_out_of_it() {
-    let bucket = s3::bucket();
-    let store = open(&bucket, "p");
-    store.self_test().unwrap();
-    let doc = OriginDoc {
-        version: ORIGIN_VERSION,
-        table: "churn".into(),
-        origin: "churn".into(),
-        generation: 1,
-        partitioning: Partitioning::Day,
-        topic_id: String::new(),
-        starts: [(0, 0)].into(),
-        created_ms: 0,
-    };
-    store.create(&doc.key(), Content::Bytes(serde_json::to_vec(&doc).unwrap().into())).unwrap();
-    let mut previous = None;
-    for n in 0..40 {
-        let (key, content) = file(n * 5, n * 5 + 5, previous.take());
-        store.create(&key, Content::Bytes(content.into())).unwrap();
-        previous = Some(key);
-    }
-    let report = verify(&store, false);
-    assert!(report.ok, "{report}");
-    assert_eq!((report.tables["churn"].files, report.tables["churn"].rows), (40, 200));
+    for bucket in buckets() {
+        let store = open(&bucket, "p");
+        store.self_test().unwrap();
+        let doc = OriginDoc {
+            version: ORIGIN_VERSION,
+            table: "churn".into(),
+            origin: "churn".into(),
+            generation: 1,
+            partitioning: Partitioning::Day,
+            topic_id: String::new(),
+            starts: [(0, 0)].into(),
+            created_ms: 0,
+        };
+        store.create(&doc.key(), Content::Bytes(serde_json::to_vec(&doc).unwrap().into())).unwrap();
+        let mut previous = None;
+        for n in 0..40 {
+            let (key, content) = file(n * 5, n * 5 + 5, previous.take());
+            store.create(&key, Content::Bytes(content.into())).unwrap();
+            previous = Some(key);
+        }
+        let report = verify(&store, false);
+        assert!(report.ok, "{report}");
+        assert_eq!((report.tables["churn"].files, report.tables["churn"].rows), (40, 200));
 
-    let (taken, _) = file(50, 55, None);
-    let (damaged, mut content) = file(100, 105, None);
-    bucket.delete(&format!("p/{taken}"));
-    content.truncate(content.len() - 9);
-    bucket.put(&format!("p/{damaged}"), content);
-    let report = verify(&store, true);
-    let table = &report.tables["churn"];
-    assert!(!report.ok);
-    assert_eq!(table.gaps.iter().map(|gap| (gap.from, gap.to)).collect::<Vec<_>>(), [(50, 55)], "{report}");
-    assert!(table.problems.iter().any(|problem| problem.contains(&damaged)), "{report}");
+        let (taken, _) = file(50, 55, None);
+        let (damaged, mut content) = file(100, 105, None);
+        bucket.delete(&format!("p/{taken}"));
+        content.truncate(content.len() - 9);
+        bucket.put(&format!("p/{damaged}"), content);
+        let report = verify(&store, true);
+        let table = &report.tables["churn"];
+        assert!(!report.ok);
+        assert_eq!(table.gaps.iter().map(|gap| (gap.from, gap.to)).collect::<Vec<_>>(), [(50, 55)], "{report}");
+        assert!(table.problems.iter().any(|problem| problem.contains(&damaged)), "{report}");
+    }
 }

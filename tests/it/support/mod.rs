@@ -3,9 +3,11 @@
 #![allow(dead_code, reason = "each test module uses its part")]
 
 pub mod fetch;
+pub mod front;
 pub mod http;
 pub mod kafka;
 pub mod model;
+pub mod moto;
 pub mod parquet;
 pub mod process;
 pub mod python;

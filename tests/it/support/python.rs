@@ -19,19 +19,21 @@ pub fn scripts() -> PathBuf {
 /// `bin` of the environment; installs it on the first call.
 fn bin() -> &'static Path {
     static BIN: OnceLock<PathBuf> = OnceLock::new();
-    BIN.get_or_init(|| {
-        let name = format!("python-{:016x}", xxhash_rust::xxh3::xxh3_64(REQUIREMENTS.as_bytes()));
-        // A virtual environment cannot be moved: it is made at its final place and marked when it is whole.
-        let dir = services_dir().join(format!("{name}-env"));
-        fetched(&name, |_| {
-            let requirements = scripts().join("requirements.txt");
-            let fix = "install Python 3.11 or later with its venv module";
-            must_run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&dir), fix);
-            let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
-            must_run(Command::new(dir.join("bin/python")).args(pip).arg(&requirements), fix);
-        });
-        dir.join("bin")
-    })
+    BIN.get_or_init(|| environment("requirements.txt", REQUIREMENTS))
+}
+
+/// `bin` of a virtual environment that holds what a file of the scripts' folder lists; installed on the first call.
+pub fn environment(file: &str, content: &str) -> PathBuf {
+    let name = format!("python-{:016x}", xxhash_rust::xxh3::xxh3_64(content.as_bytes()));
+    // A virtual environment cannot be moved: it is made at its final place and marked when it is whole.
+    let dir = services_dir().join(format!("{name}-env"));
+    fetched(&name, |_| {
+        let fix = "install Python 3.11 or later with its venv module";
+        must_run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&dir), fix);
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
+        must_run(Command::new(dir.join("bin/python")).args(pip).arg(scripts().join(file)), fix);
+    });
+    dir.join("bin")
 }
 
 /// A command of the environment's Python, in the scripts' folder.
