@@ -22,5 +22,6 @@ mod s3_store;
 mod secrets;
 mod shared_store;
 mod stop;
+mod torture;
 mod topics;
 mod where_is_my_file;

@@ -29,7 +29,7 @@ pub enum Fault {
     Reset,
     /// The service's side of each connection has ended: the client reads an end, what it sends still arrives, no answer comes back.
     HalfClosed,
-    /// Requests arrive, answers vanish, the connections stay open.
+    /// Requests arrive, answers vanish, the connections stay open until the heal.
     Mute,
     /// A request that matches arrives; its answer is swallowed and the connection closed in its place.
     DropAnswer(Matches),
@@ -95,6 +95,8 @@ struct Connection {
     dead: AtomicBool,
     /// Its next answer is to be swallowed.
     doomed: AtomicBool,
+    /// Bytes of it are gone: it ends at the heal, as no connection goes on without them.
+    lost: AtomicBool,
 }
 
 impl Relay {
@@ -152,11 +154,15 @@ impl Relay {
             Fault::HalfClosed => state.open.clone(),
             _ => Vec::new(),
         };
+        let (torn, whole) = std::mem::take(&mut state.open).into_iter().partition(|c| c.lost.load(Ordering::SeqCst));
+        state.open = whole;
         drop(state);
         for connection in open {
             connection.suffer(fault);
             self.shared.hits.fetch_add(1, Ordering::SeqCst);
         }
+        let torn: Vec<Arc<Connection>> = torn;
+        torn.iter().for_each(|connection| connection.suffer(Fault::Closed));
         self.shared.changed.notify_all();
     }
 
@@ -254,8 +260,13 @@ impl Shared {
             end.set_nodelay(true).expect("an option");
             end.set_write_timeout(Some(LOOK_EVERY)).expect("an option");
         }
-        let connection =
-            Arc::new(Connection { client, service, dead: AtomicBool::new(false), doomed: AtomicBool::new(false) });
+        let connection = Arc::new(Connection {
+            client,
+            service,
+            dead: AtomicBool::new(false),
+            doomed: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
+        });
         let mut state = self.state();
         match state.fault {
             // It changed meanwhile.
@@ -308,7 +319,7 @@ impl Shared {
             }
             match self.passage(connection) {
                 None => return,
-                Some(Fault::Mute | Fault::HalfClosed) => continue,
+                Some(Fault::Mute | Fault::HalfClosed) => connection.lost.store(true, Ordering::SeqCst),
                 Some(_) if !send(connection, &connection.client, &buffer[..count]) => break,
                 Some(_) => {}
             }

@@ -185,8 +185,13 @@ impl Weir {
 
     /// SIGTERM, and wait for the end.
     pub fn term(&mut self) -> ExitStatus {
+        process::signal(self.pid(), rustix::process::Signal::TERM);
+        self.wait()
+    }
+
+    /// Waits for the end that a signal asked for.
+    pub fn wait(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("weir runs");
-        process::signal(child.id(), rustix::process::Signal::TERM);
         let mut ended = None;
         until("weir has stopped", || {
             ended = child.try_wait().expect("wait");
