@@ -2,8 +2,11 @@
 
 use serde_json::Value;
 
+use crate::kafka_s3::download;
+use crate::kill::{Death, die_and_account, once_stored};
 use crate::support::front::{Front, Rule};
 use crate::support::model::Model;
+use crate::support::parquet::column;
 use crate::support::s3::{self, Bucket};
 use crate::support::weir::{Weir, number, rows};
 use crate::support::{moto, until};
@@ -40,6 +43,7 @@ fn whatever_s3_answers_rows_wait_in_the_log_the_cause_is_named_and_all_are_store
     for (status, code, fix) in [
         (503, "SlowDown", ""),
         (500, "InternalError", ""),
+        (409, "ConditionalRequestConflict", ""),
         // Rights taken away, a bucket deleted: as S3 says it.
         (403, "AccessDenied", "allow these credentials s3:PutObject"),
         (404, "NoSuchBucket", "create the bucket"),
@@ -65,6 +69,44 @@ fn whatever_s3_answers_rows_wait_in_the_log_the_cause_is_named_and_all_are_store
     front.set(Rule::Pass);
     let (_, report) = weir.settle();
     assert_eq!(rows(&report), sent + 7, "{report:#}");
+}
+
+/// K13: everything goes in parts, and the process dies between them.
+#[test]
+fn deaths_during_an_upload_in_parts_leave_one_whole_object_or_none() {
+    let (model, bucket) = (Model::start(), s3::bucket());
+    let mut weir = Weir::new(&format!(
+        "routes: {{ m: {{ upstream: {} }} }}\nstore: {{ to: \"s3://{}/rows\", endpoint: \"{}\", \
+         multipart_threshold: 1KiB, roll: {{ size: 64KiB, every: 1s }} }}\n",
+        model.url(),
+        bucket.name,
+        bucket.account.endpoint
+    ));
+    for (name, value) in bucket.account.env() {
+        weir = weir.env(name, &value);
+    }
+    let points = [
+        "s3_upload_begun=2*off->panic", // the first are those of the self-tests
+        "s3_part_sent=2*off->panic",
+        "s3_parts_sent=2*off->panic",
+        "s3_completed=2*off->panic",
+    ];
+    let deaths = std::iter::once(once_stored()).chain(points.into_iter().map(Death::At));
+    let heal = |weir: &Weir| {
+        let status = weir.drain_alone();
+        assert_eq!(number(&status, "/rows/backlog"), 0, "{status:#}");
+        assert_eq!(rows(&weir.verify()), number(&status, "/rows/appended"), "{status:#}");
+    };
+    die_and_account(&mut weir, deaths, heal, |weir| {
+        let local = weir.dir.join("downloaded");
+        download(&bucket, &local);
+        column(&local.join("rows/m"), "id")
+    });
+    let files: Vec<_> = bucket.keys().into_iter().filter(|key| key.ends_with(".parquet")).collect();
+    assert!(files.len() > 1, "{files:?}");
+    assert!(files.iter().all(|key| bucket.etag(key).ends_with("-1\"")), "they went in parts");
+    // Of the deaths before the completion: nobody sees them but who asks for them, and the rule of the bucket.
+    assert!(bucket.unfinished_uploads() >= 3);
 }
 
 /// A server that takes each create for an overwrite, as older ones do.

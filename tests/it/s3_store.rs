@@ -94,6 +94,51 @@ fn a_large_file_is_created_once_in_parts() {
     }
 }
 
+const LARGE_BYTES: u64 = 192 << 20;
+/// Four parts of 16 MiB on their way, had they been copied, would be 64 MiB.
+const MEMORY_BYTES_MAX: u64 = 32 << 20;
+
+/// Run by the test below, so that the memory is its own.
+#[test]
+#[ignore = "a part of another test"]
+fn sending_a_large_file() {
+    let bucket = s3::bucket();
+    let store = open(&bucket, "");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(LARGE_BYTES).unwrap();
+    store.create("t/small", bytes("x")).unwrap();
+    let heap = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    };
+    let before = heap();
+    let (most, rounds) = thread::scope(|scope| {
+        let sending = scope.spawn(|| store.create("t/large.parquet", Content::File(file.path())).unwrap());
+        let (mut most, mut rounds) = (0, 0);
+        while !sending.is_finished() {
+            most = most.max(heap());
+            rounds += 1;
+            thread::sleep(std::time::Duration::from_millis(1));
+        }
+        assert_eq!(sending.join().unwrap(), Created::New);
+        (most, rounds)
+    });
+    println!("memory: {} in {rounds} looks", most.saturating_sub(before));
+}
+
+#[test]
+fn a_large_file_takes_its_parts_from_the_page_cache_not_from_the_heap() {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "s3_store::sending_a_large_file", "--ignored", "--nocapture"]);
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let memory = said.lines().find_map(|line| line.split_once("memory: ")?.1.split(' ').next()?.parse::<u64>().ok());
+    let memory = memory.unwrap_or_else(|| panic!("{said}{}", String::from_utf8_lossy(&output.stderr)));
+    assert!(memory < MEMORY_BYTES_MAX, "{said}");
+    println!("{said}");
+}
+
 #[test]
 fn of_writers_of_one_key_in_parts_and_at_once_one_wins() {
     let bucket = s3::bucket();

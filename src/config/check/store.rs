@@ -10,8 +10,7 @@ use crate::config::{PUT_BYTES_MAX, Parquet, S3, Store, StoreTo};
 
 const ROLL_BYTES_MIN: u64 = 1024;
 const ROLL_BYTES_MAX: u64 = 16 << 30;
-/// Below it an upload in parts is one of a single small part.
-const MULTIPART_BYTES_MIN: u64 = 5 << 20;
+const MULTIPART_BYTES_MIN: u64 = 1024;
 const ZSTD_LEVEL_MAX: i32 = 22;
 const ROW_GROUP_MAX: usize = 10_000_000;
 const COLUMNS_MAX: usize = 10_000;

@@ -166,7 +166,7 @@ refused_after_smallest! {
     an_endpoint_without_a_scheme: "store: { to: 's3://bucket', endpoint: '127.0.0.1:9000' }", "5:39", "no scheme", "`http://127.0.0.1:9000`";
     a_kms_key_for_a_folder: "store: { sse_kms: a }", "5:19", "for S3", "s3://";
     a_kms_key_that_is_none: "store: { to: 's3://bucket', sse_kms: 'a b' }", "5:38", "no id", "alias/";
-    small_parts: "store: { to: 's3://bucket', multipart_threshold: 1MiB }", "5:50", "too small", "5MiB";
+    small_parts: "store: { to: 's3://bucket', multipart_threshold: 1B }", "5:50", "too small", "1KiB";
     more_than_s3_takes: "store: { to: 's3://bucket', multipart_threshold: 6GiB }", "5:50", "too large", "5GiB";
     delta: "store: { delta: true }", "5:17", "not in this version", "delta: false";
     a_roll_of_zero: "store: { roll: { every: 0s } }", "5:25", "too small", "100ms";

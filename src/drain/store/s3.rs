@@ -202,6 +202,10 @@ impl S3Store {
             // A store that does not know ranges sends everything.
             let surplus = (bytes.len() as u64).saturating_sub(tail);
             bytes = bytes.slice(surplus as usize..);
+            if bytes.len() as u64 != tail.max(1).min(size) {
+                let got = bytes.len();
+                return Err(Failure::no_answer(format!("S3 sent {got} of the last {tail} bytes of {size}")));
+            }
         }
         Ok(Some((bytes, size)))
     }
@@ -220,12 +224,17 @@ impl S3Store {
             Some(Listed { key: relative(object.key()?)?, bytes: object.size().unwrap_or(0).max(0) as u64 })
         });
         let folders = answer.common_prefixes().iter().filter_map(|common| relative(common.prefix()?));
-        let more = answer.is_truncated().unwrap_or(false);
-        Ok(Page {
-            listed: listed.collect(),
-            folders: folders.collect(),
-            next: answer.next_continuation_token().filter(|_| more).map(str::to_owned),
-        })
+        // Half a list must not pass for a whole one: it could hide the newest file.
+        let next = answer.next_continuation_token().map(str::to_owned);
+        let next = match (answer.is_truncated(), next) {
+            (Some(true), Some(token)) => Some(token),
+            (Some(false), _) => None,
+            (more, _) => {
+                let what = if more.is_some() { "where its list goes on" } else { "whether its list is whole" };
+                return Err(Failure::no_answer(format!("S3 answered 200 without saying {what}")));
+            }
+        };
+        Ok(Page { listed: listed.collect(), folders: folders.collect(), next })
     }
 
     fn pages(

@@ -10,6 +10,7 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
+use fail::fail_point;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::S3Store;
@@ -52,6 +53,7 @@ impl S3Store {
         let Some(upload) = begun.upload_id() else {
             return Err(Failure::no_answer("S3 answered 200 and named no upload".to_owned()));
         };
+        fail_point!("s3_upload_begun");
         let done = match tokio::time::timeout(limit, self.send_parts(key, body, upload, crc)).await {
             Ok(done) => done,
             Err(_) => Err(Failure::late(limit)),
@@ -70,7 +72,10 @@ impl S3Store {
             self.part(key, upload, part as i32 + 1, content, crc)
         });
         let parts: Vec<CompletedPart> = stream::iter(parts).buffered(PARTS_AT_ONCE).try_collect().await?;
-        self.complete(key, body, upload, parts).await
+        fail_point!("s3_parts_sent");
+        let completed = self.complete(key, body, upload, parts).await;
+        fail_point!("s3_completed");
+        completed
     }
 
     async fn part(
@@ -117,6 +122,7 @@ impl S3Store {
             .customize()
             .config_override(aws_sdk_s3::Config::builder().timeout_config(timeouts));
         let answer = part.send().await.map_err(Failure::of)?;
+        fail_point!("s3_part_sent");
         // Without it nothing can be completed, and no S3 leaves it out.
         let Some(tag) = answer.e_tag() else {
             return Err(Failure::no_answer(format!("S3 answered 200 to part {number} without its ETag")));

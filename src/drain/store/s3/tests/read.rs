@@ -25,3 +25,44 @@ fn a_store_without_ranges_still_gives_the_end() {
     let s3 = scripted([Say::Answer(206, "content-range: bytes 996-999/1000\r\n", "6789".to_owned())]);
     assert_eq!(s3.store.tail("t/a", 4).unwrap().unwrap(), (Bytes::from("6789"), 1000));
 }
+
+#[test]
+fn less_of_an_end_than_was_said_is_no_end() {
+    let s3 = scripted([Say::Answer(206, "content-range: bytes 996-999/1000\r\n", "67".to_owned())]);
+    assert_eq!(s3.store.tail("t/a", 4).unwrap_err().kind(), Kind::Retry);
+    // The whole of an object that is shorter than what was asked for.
+    let s3 = scripted([Say::Answer(206, "content-range: bytes 0-1/2\r\n", "67".to_owned())]);
+    assert_eq!(s3.store.tail("t/a", 4).unwrap().unwrap(), (Bytes::from("67"), 2));
+    let s3 = scripted([error(416, "InvalidRange")]);
+    assert_eq!(s3.store.tail("t/a", 4).unwrap().unwrap(), (Bytes::new(), 0));
+}
+
+#[test]
+fn half_a_list_is_none() {
+    let list = |inner: &str| {
+        let xml = format!("<ListBucketResult><Name>bucket</Name>{inner}</ListBucketResult>");
+        Say::Answer(200, "content-type: application/xml\r\n", xml)
+    };
+    let object = "<Contents><Key>p/t/a</Key><Size>1</Size></Contents>";
+    let token = "<NextContinuationToken>more</NextContinuationToken>";
+    let [first, last] = [
+        list(&format!("<IsTruncated>true</IsTruncated>{token}{object}")),
+        list(&format!("<IsTruncated>false</IsTruncated>{}", object.replace("/a", "/b"))),
+    ];
+    let s3 = scripted([first.clone(), last]);
+    let keys: Vec<_> = s3.store.list("t/", None).unwrap().into_iter().map(|listed| listed.key).collect();
+    assert_eq!(keys, ["t/a", "t/b"]);
+    for page in [
+        list(&format!("<IsTruncated>true</IsTruncated>{object}")),
+        list(object),
+        Say::Answer(200, "", String::new()),
+        Say::Answer(200, "", "<html>a proxy's page</html>".to_owned()),
+        error(200, "InternalError"),
+        Say::Half,
+        Say::Answer(204, "", String::new()),
+    ] {
+        for script in [[page.clone(), page.clone()], [first.clone(), page.clone()]] {
+            assert_eq!(scripted(script).store.list("t/", None).unwrap_err().kind(), Kind::Retry);
+        }
+    }
+}
