@@ -126,6 +126,22 @@ pub enum ProtocolChoice {
     Auto,
     Json,
     V1,
+    /// Open Inference Protocol (KServe V2, Triton, MLServer), with the binary tensor extension.
+    V2,
+    /// MLflow's scoring server, Databricks Model Serving.
+    Mlflow,
+    Sagemaker,
+    Seldon,
+    Torchserve,
+    /// Triton's `generate` and `generate_stream`.
+    TritonGenerate,
+    /// Chat, completions, embeddings and responses, as OpenAI and the servers that speak like it.
+    Openai,
+    /// Messages.
+    Anthropic,
+    Ollama,
+    /// Pipelines and text-generation servers.
+    Huggingface,
     /// Keep the bodies, parse nothing.
     Raw,
 }

@@ -6,8 +6,10 @@
 
 use std::borrow::Cow;
 
+use super::media::Form;
 use super::names::{Names, ROWS};
 use super::split::{self, Batch, Half, Items};
+use super::table;
 use super::value::{Object, Value};
 use super::{ClientId, Matter, Problem, Reading};
 
@@ -15,6 +17,9 @@ pub const NAME: &str = "json";
 
 /// Keys under which applications put a batch.
 const BATCH_KEYS: [&str; 8] = ["data", "rows", "records", "features", "inputs", "instances", "samples", "batch"];
+
+/// What the payloads of an event stream are called that no protocol assembles.
+const EVENTS: &str = "events";
 
 /// Keys of an answer that say no more than "here they are": their scalars are called `prediction`.
 const ANSWER_KEYS: [&str; 10] =
@@ -32,29 +37,43 @@ pub fn matches(matter: &Matter<'_>) -> bool {
 
 pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
     let client_id = client_id(&matter);
-    let (request, response) = (matter.request.value, matter.response.value);
-    let question = request.map(question);
-    let halves = match (question, matter.answered) {
-        (Ok(question), true) => match response {
-            Ok(value) => {
-                let (input, output) = question.with(value);
-                Halves { input, output, problems: [None, None] }
-            }
-            Err(problem) => Halves { input: question.alone(), output: Half::Absent, problems: [None, Some(problem)] },
-        },
-        (Ok(question), false) => Halves { input: question.alone(), output: Half::Absent, problems: [None, None] },
-        (Err(problem), true) => {
-            let (output, second) = match response {
-                Ok(value) => (answer(value, 1), None),
-                Err(second) => (Half::Absent, Some(second)),
-            };
-            Halves { input: Half::Absent, output, problems: [Some(problem), second] }
+    let (asked, answered) = (matter.request.form, matter.response.form);
+    let (request, first) = matter.request.open();
+    let (response, second) = if matter.answered { matter.response.open() } else { (None, None) };
+    let question = request.map(|value| match asked {
+        Form::Csv => Question::table(value, table::answers(response.as_ref())),
+        _ => self::question(value),
+    });
+    let (input, output) = match (question, response) {
+        (question, Some(events)) if answered == Form::Events => {
+            let output = Half::One(vec![(Cow::Borrowed(EVENTS), events)]);
+            (question.map_or(Half::Absent, Question::alone), output)
         }
-        (Err(problem), false) => Halves { input: Half::Absent, output: Half::Absent, problems: [Some(problem), None] },
+        (question, Some(rows)) if answered == Form::Csv => {
+            let input = question.map_or(Half::Absent, Question::alone);
+            let output = table::output(rows, input.count().unwrap_or(1));
+            (input, output)
+        }
+        (Some(question), Some(value)) => question.with(value),
+        (Some(question), None) => (question.alone(), Half::Absent),
+        (None, Some(value)) => (Half::Absent, answer(value, 1)),
+        (None, None) => (Half::Absent, Half::Absent),
     };
-    let mut reading = halves.reading(NAME, &matter.limits);
+    let halves = Halves { input, output, problems: [first, second] };
+    let mut reading = halves.reading(word(asked), &matter.limits);
     reading.client_id = client_id;
     reading
+}
+
+/// The word for what a request was sent as.
+fn word(form: Form) -> &'static str {
+    match form {
+        Form::UrlEncoded => "form",
+        Form::Multipart => "multipart",
+        Form::Npy => "npy",
+        Form::Text => "text",
+        _ => NAME,
+    }
 }
 
 /// Both halves and what hindered them; shared by the protocols that speak JSON.
@@ -89,7 +108,8 @@ pub fn merge([request, response]: [Option<Problem>; 2]) -> Option<Problem> {
     }
 }
 
-fn client_id<'a>(matter: &Matter<'a>) -> Option<ClientId<'a>> {
+/// The id that a client put into its request's JSON.
+pub fn client_id<'a>(matter: &Matter<'a>) -> Option<ClientId<'a>> {
     let id = matter.request.value.as_ref().ok()?.get(&["client_request_id"])?.as_word()?;
     Some(ClientId { keys: &["client_request_id"], id })
 }
@@ -107,6 +127,15 @@ pub enum Question<'a> {
 }
 
 impl<'a> Question<'a> {
+    /// A request of CSV.
+    fn table(rows: Value<'a>, answers: Option<usize>) -> Question<'a> {
+        match table::input(rows, answers) {
+            Half::Many(batch) => Question::Sure(batch),
+            Half::One(fields) => Question::One(fields),
+            Half::Absent => Question::One(Object::new()),
+        }
+    }
+
     /// The input when there is no answer to count.
     pub fn alone(self) -> Half<'a> {
         match self {
@@ -237,7 +266,7 @@ fn has_length(value: &Value<'_>, count: usize) -> bool {
 }
 
 /// The answer to a request that is no batch: one row, whatever it is.
-fn single_answer(value: Value<'_>) -> Half<'_> {
+pub fn single_answer(value: Value<'_>) -> Half<'_> {
     Half::One(match value {
         Value::List(mut items) if items.len() == 1 => {
             Names::Outputs.fields(items.pop().expect("a list of one has an item"))

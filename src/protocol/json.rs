@@ -11,7 +11,7 @@ use super::value::{Object, Value};
 use super::{ParseStatus, Problem};
 
 /// Values of one body: at 32 bytes each, what a parsed body takes at most, whatever its text was.
-const VALUES_MAX: usize = 1 << 20;
+pub const VALUES_MAX: usize = 1 << 20;
 
 /// Deepest nesting that is ever read, whatever the configuration says: the reader recurses on a thread's stack.
 const DEPTH_CEILING: usize = 512;
@@ -37,6 +37,14 @@ pub struct Document<'a> {
 /// # Errors
 /// `invalid` for damaged JSON or UTF-8, `limit` for nesting beyond `depth_max` or too many values; says where.
 pub fn read(body: &[u8], depth_max: usize) -> Result<Document<'_>, Problem> {
+    read_within(body, depth_max, &mut VALUES_MAX.clone())
+}
+
+/// As [`read`], for one of several pieces of a body: `values_left` is what all of them may hold, and is counted down.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_within<'a>(body: &'a [u8], depth_max: usize, values_left: &mut usize) -> Result<Document<'a>, Problem> {
     let text = std::str::from_utf8(body)
         .map_err(|error| Problem::new(ParseStatus::Invalid, format!("not UTF-8 at byte {}", error.valid_up_to())))?;
     let bare = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -45,13 +53,25 @@ pub fn read(body: &[u8], depth_max: usize) -> Result<Document<'_>, Problem> {
         text: bare,
         start: 0,
         depth_max: depth_max.min(DEPTH_CEILING),
-        values_left: VALUES_MAX,
+        values_left: *values_left,
         duplicate_keys: Vec::new(),
     };
-    match reader.document() {
+    let document = reader.document();
+    *values_left = reader.values_left;
+    match document {
         Ok(value) => Ok(Document { value, duplicate_keys: reader.duplicate_keys }),
         Err(stop) => Err(stop.problem(text.len() - bare.len() + reader.start)),
     }
+}
+
+/// What is said of a body that holds too many values.
+pub fn too_many() -> Problem {
+    Problem::new(ParseStatus::Limit, format!("more than {VALUES_MAX} values"))
+}
+
+/// A text that is a number by JSON's grammar, from its first to its last character.
+pub fn number_token(text: &str) -> Option<Value<'_>> {
+    (long_number(text) == Some(text.len())).then(|| number(text))
 }
 
 enum Stop {

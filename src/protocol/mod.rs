@@ -8,12 +8,26 @@
 
 pub mod value;
 pub mod json;
+pub mod tensor;
+pub mod media;
 pub mod encoding;
 pub mod side;
 pub mod names;
 pub mod split;
+pub mod table;
 pub mod generic;
 pub mod v1;
+pub mod v2;
+pub mod mlflow;
+pub mod sagemaker;
+pub mod seldon;
+pub mod torchserve;
+pub mod stream;
+pub mod triton;
+pub mod openai;
+pub mod anthropic;
+pub mod huggingface;
+pub mod ollama;
 pub mod raw;
 pub mod recognise;
 
@@ -21,7 +35,7 @@ use std::borrow::Cow;
 
 use crate::config;
 
-pub use recognise::read;
+pub use recognise::{NamesIn, read, recognise};
 pub use side::Side;
 pub use value::{Object, Value};
 
@@ -136,6 +150,12 @@ pub struct Reading<'a> {
     pub problem: Option<Problem>,
     /// Whether the request, and the answer, were read to their ends into the rows.
     pub whole: [bool; 2],
+    /// Of a stream: whether its end mark never came.
+    pub partial: bool,
+    /// What the model said went wrong, within an answer that began well.
+    pub error: Option<String>,
+    /// What the protocol has beside inputs and outputs, for `metadata`.
+    pub metadata: Vec<(String, String)>,
     /// Declared types: column (`inputs.x`) and the protocol's word for its type.
     pub types: Vec<(String, &'static str)>,
 }
@@ -159,6 +179,9 @@ impl<'a> Reading<'a> {
             row_count: 1,
             problem,
             whole: [false; 2],
+            partial: false,
+            error: None,
+            metadata: Vec::new(),
             types: Vec::new(),
         }
     }

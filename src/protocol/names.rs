@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use super::value::{Object, Value};
+use crate::config;
 
 /// A list up to this length becomes a column per item; a longer one stays a list in one column.
 pub const LIST_COLUMNS_MAX: usize = 256;
@@ -29,6 +30,14 @@ pub enum Names {
 }
 
 impl Names {
+    /// The names of a side.
+    pub fn of(side: config::Side) -> Names {
+        match side {
+            config::Side::Inputs => Names::Inputs,
+            config::Side::Outputs => Names::Outputs,
+        }
+    }
+
     /// The name of the item at `position` of a list; `None` beyond [`LIST_COLUMNS_MAX`].
     pub fn at(self, position: usize) -> Option<&'static str> {
         let names: &'static Vec<String> = match self {

@@ -1,6 +1,9 @@
 //! Which protocol a call speaks: one table, first hit wins; a route may pin one.
 
-use super::{Matter, Reading, generic, raw, v1};
+use super::{
+    Matter, Reading, anthropic, generic, huggingface, mlflow, ollama, openai, raw, sagemaker, seldon, torchserve,
+    triton, v1, v2,
+};
 use crate::config::ProtocolChoice;
 
 /// One protocol.
@@ -12,13 +15,46 @@ pub struct Form {
     /// Path, then headers, then the shape of the value.
     pub matches: fn(&Matter<'_>) -> bool,
     pub read: for<'a> fn(Matter<'a>) -> Reading<'a>,
+    /// Where redaction's rules find names.
+    pub names: NamesIn,
+}
+
+/// Where the names of a protocol's fields stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamesIn {
+    /// They are the keys of the body's JSON.
+    Body,
+    /// They are values in the body, and keys only in the rows that are read from it.
+    Rows,
+}
+
+macro_rules! form {
+    ($module:ident, $pin:ident, $names:ident) => {
+        Form {
+            name: $module::NAME,
+            pin: ProtocolChoice::$pin,
+            matches: $module::matches,
+            read: $module::read,
+            names: NamesIn::$names,
+        }
+    };
 }
 
 /// Every protocol, the most particular first.
-pub const FORMS: [Form; 3] = [
-    Form { name: v1::NAME, pin: ProtocolChoice::V1, matches: v1::matches, read: v1::read },
-    Form { name: generic::NAME, pin: ProtocolChoice::Json, matches: generic::matches, read: generic::read },
-    Form { name: raw::NAME, pin: ProtocolChoice::Raw, matches: raw::matches, read: raw::read },
+pub const FORMS: [Form; 13] = [
+    form!(triton, TritonGenerate, Rows),
+    form!(v2, V2, Rows),
+    form!(openai, Openai, Rows),
+    form!(anthropic, Anthropic, Rows),
+    form!(ollama, Ollama, Rows),
+    form!(seldon, Seldon, Rows),
+    form!(torchserve, Torchserve, Rows),
+    form!(mlflow, Mlflow, Rows),
+    form!(v1, V1, Body),
+    form!(sagemaker, Sagemaker, Rows),
+    form!(huggingface, Huggingface, Rows),
+    form!(generic, Json, Body),
+    form!(raw, Raw, Body),
 ];
 
 /// The protocol of a call.

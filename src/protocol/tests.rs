@@ -169,6 +169,10 @@ fn written(value: &Value<'_>) -> String {
         Value::Null => "null".to_owned(),
         Value::Bool(bool) => bool.to_string(),
         Value::Number(digits) => (*digits).to_owned(),
+        Value::Json(value) => written(value),
+        Value::Int(number) => number.to_string(),
+        Value::UInt(number) => number.to_string(),
+        Value::Float(float) => format!("{float:e}"),
         Value::Double(double) if double.is_nan() => "NaN".to_owned(),
         Value::Double(double) if double.is_infinite() => {
             if *double > 0.0 { "Infinity" } else { "-Infinity" }.to_owned()

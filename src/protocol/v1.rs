@@ -40,15 +40,10 @@ pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
             .map(|id| ClientId { keys: &["client_request_id"], id }),
         Err(_) => None,
     };
-    let (input, first) = match matter.request.value {
-        Ok(value) => (input(value), None),
-        Err(problem) => (Half::Absent, Some(problem)),
-    };
-    let (output, second) = match matter.response.value {
-        _ if !matter.answered => (Half::Absent, None),
-        Ok(value) => (output(value, input.count().unwrap_or(1)), None),
-        Err(problem) => (Half::Absent, Some(problem)),
-    };
+    let (request, first) = matter.request.open();
+    let (response, second) = if matter.answered { matter.response.open() } else { (None, None) };
+    let input = request.map_or(Half::Absent, input);
+    let output = response.map_or(Half::Absent, |value| output(value, input.count().unwrap_or(1)));
     let mut reading = Halves { input, output, problems: [first, second] }.reading(NAME, &matter.limits);
     if let Some((model, version)) = path {
         reading.model = Some(Cow::Borrowed(model));
@@ -90,6 +85,15 @@ fn input(value: Value<'_>) -> Half<'_> {
     if let Some(at) = only(&fields, "instances").filter(|at| fields[*at].1.is_list()) {
         return Half::Many(generic::take(fields, at));
     }
+    if let Some(at) = only(&fields, "examples").filter(|at| fields[*at].1.is_list()) {
+        let mut batch = generic::take(fields, at);
+        // The context holds features that all examples share.
+        if let Some(at) = only(&batch.beside, "context").filter(|at| batch.beside[*at].1.is_object()) {
+            let (_, Value::Object(context)) = batch.beside.remove(at) else { unreachable!("the context is an object") };
+            batch.beside.extend(context);
+        }
+        return Half::Many(batch);
+    }
     match only(&fields, "inputs") {
         Some(at) => match &fields[at].1 {
             Value::List(_) => Half::Many(generic::take(fields, at)),
@@ -110,7 +114,7 @@ fn output(value: Value<'_>, count: usize) -> Half<'_> {
         Value::List(items) => return Half::Many(Batch::bare(items)),
         scalar => return Half::One(Names::Outputs.fields(scalar)),
     };
-    let Some(at) = only(&fields, "predictions").or_else(|| only(&fields, "outputs")) else {
+    let Some(at) = ["predictions", "outputs", "result", "results"].iter().find_map(|key| only(&fields, key)) else {
         return generic::answer(Value::Object(fields), count);
     };
     match &fields[at].1 {

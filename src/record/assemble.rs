@@ -12,7 +12,7 @@ use super::redact;
 use crate::config::{Bodies, ProtocolChoice, Side, VersionFrom};
 use crate::gateway::exchange::{Keep, Kept, Origin, Outcome};
 use crate::protocol::side::media_type;
-use crate::protocol::{self, ClientId, Limits, Matter, Reading, Value};
+use crate::protocol::{self, ClientId, Limits, Matter, NamesIn, Reading, Value};
 
 /// Bytes of a client's id that are kept.
 const CLIENT_ID_BYTES_MAX: usize = 1024;
@@ -34,10 +34,8 @@ pub fn parse<'a>(call: &'a Call, copies: &'a Copies) -> Parsed<'a> {
     let limits = Limits::from(&route.capture);
     let read = route.protocol != ProtocolChoice::Raw;
     let answered = call.answered();
-    let mut request = copies.request.side(&call.request_headers, read, limits.depth_max);
-    let mut response = copies.response.side(&call.response_headers, read && answered, limits.depth_max);
-    redact::withhold(&mut request, &route.redact, Side::Inputs);
-    redact::withhold(&mut response, &route.redact, Side::Outputs);
+    let request = copies.request.side(&call.request_headers, read, limits.depth_max);
+    let response = copies.response.side(&call.response_headers, read && answered, limits.depth_max);
     let version = match &route.version {
         Some(VersionFrom::Response(keys)) => {
             response.value.as_ref().ok().and_then(|value| value.get(keys)).and_then(Value::as_word)
@@ -48,16 +46,31 @@ pub fn parse<'a>(call: &'a Call, copies: &'a Copies) -> Parsed<'a> {
         }
         None => None,
     };
-    let mut duplicate_keys = request.duplicate_keys.clone();
-    for key in &response.duplicate_keys {
-        if !duplicate_keys.contains(key) {
-            duplicate_keys.push(key.clone());
-        }
+    let mut matter = Matter { path: &call.path, request, response, answered, limits };
+    let form = protocol::recognise(route.protocol, &matter);
+    let names = form.names;
+    if names == NamesIn::Body {
+        redact::withhold(&mut matter.request, &route.redact, Side::Inputs);
+        redact::withhold(&mut matter.response, &route.redact, Side::Outputs);
     }
-    let matter = Matter { path: &call.path, request, response, answered, limits };
-    let mut reading = protocol::read(route.protocol, matter);
+    let duplicate_keys = duplicate_keys(&matter);
+    let mut reading = (form.read)(matter);
+    if names == NamesIn::Rows {
+        redact::withhold_rows(&mut reading, &route.redact);
+    }
     let version = version.or_else(|| reading.version.take());
     Parsed { reading, version, duplicate_keys }
+}
+
+/// Keys that occur twice on either side, each once.
+fn duplicate_keys(matter: &Matter<'_>) -> Vec<String> {
+    let mut names = matter.request.duplicate_keys.clone();
+    for key in &matter.response.duplicate_keys {
+        if !names.contains(key) {
+            names.push(key.clone());
+        }
+    }
+    names
 }
 
 /// The record of a call, all fields but those that redaction sets.
@@ -79,7 +92,7 @@ pub fn assemble<'a>(call: &'a Call, copies: &'a Copies, parsed: Parsed<'a>, mode
     );
     let request_id = call.id.hyphenated().to_string();
     let envelope = Envelope {
-        metadata: metadata(call, &duplicate_keys, model.asked),
+        metadata: metadata(call, reading.metadata, &duplicate_keys, model.asked),
         model_name: model.name,
         model_version: version,
         occurred_at_us: call.arrived_at_us,
@@ -104,10 +117,10 @@ pub fn assemble<'a>(call: &'a Call, copies: &'a Copies, parsed: Parsed<'a>, mode
         request_bytes: call.request.seen_bytes,
         response_bytes: call.response.seen_bytes,
         streamed,
-        partial: streamed && (call.outcome != Outcome::Complete || !call.response.ended),
+        partial: streamed && (reading.partial || call.outcome != Outcome::Complete || !call.response.ended),
         parse_status,
         parse_error,
-        error: error(call, copies),
+        error: error(call, copies).or(reading.error),
         sampling_rate: None,
         types: reading.types,
         request_id,
@@ -193,14 +206,27 @@ const OWN_WORDS: [&str; 4] = ["duplicate_keys", "model_asked", "request_hmac", "
 /// Begins the names of an answer's headers.
 const ANSWER_HEADER: &str = "response.";
 
-/// Tags, then labels, then kept headers, then weir's own words; the later wins. So what a client says can hide nothing that
+/// What the protocol has beside the rows, then tags, then labels, then kept headers, then weir's own words; the later wins. So what a client says can hide nothing that
 /// the operator or weir says.
-fn metadata(call: &Call, duplicate_keys: &[String], model_asked: Option<String>) -> Vec<(String, String)> {
+fn metadata(
+    call: &Call,
+    from_body: Vec<(String, String)>,
+    duplicate_keys: &[String],
+    model_asked: Option<String>,
+) -> Vec<(String, String)> {
     let mut metadata: Vec<(String, String)> = Vec::new();
     let mut set = |name: String, value: String| match metadata.iter_mut().find(|(known, _)| *known == name) {
         Some(entry) => entry.1 = value,
         None => metadata.push((name, value)),
     };
+    // What stands in a body is under no rule by its name here.
+    if call.route.redact.is_empty() {
+        for (name, value) in from_body {
+            if !is_taken(&name, &call.route.capture.headers) {
+                set(name, value);
+            }
+        }
+    }
     for (name, value) in &call.tags {
         if !is_taken(name, &call.route.capture.headers) {
             set(name.clone(), value.clone());

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
 
 use super::call::Call;
 use super::prediction::Bodies;
@@ -52,6 +53,12 @@ impl Copy {
 
     pub fn side<'a>(&'a self, head: &'a HeaderMap, read: bool, depth_max: usize) -> Side<'a> {
         match &self.problem {
+            // A stream is read as far as it came; what is coded cannot be.
+            Some(problem)
+                if read && problem.status == ParseStatus::Truncated && !head.contains_key(CONTENT_ENCODING) =>
+            {
+                Side::part(head, self.stored(), problem.clone(), depth_max)
+            }
             Some(problem) => Side::unread(head, Err(problem.clone()), problem.clone()),
             None if read => Side::read(head, self.stored(), depth_max),
             None => {

@@ -21,7 +21,7 @@ use crate::config::{Bodies, RedactAction, RedactRule, Side, VersionFrom};
 use crate::gateway::exchange::Origin;
 use crate::protocol::generic;
 use crate::protocol::names::Names;
-use crate::protocol::{self, Object, ParseStatus, Problem, Value};
+use crate::protocol::{self, Object, ParseStatus, Problem, Reading, Value};
 
 /// What redaction must know beyond the record itself.
 pub struct Facts {
@@ -43,6 +43,45 @@ pub fn withhold(body: &mut protocol::Side<'_>, rules: &[RedactRule], side: Side)
         body.duplicate_keys.clear();
         body.bytes = Err(problem.clone());
         body.value = Err(problem);
+    }
+}
+
+/// As [`withhold`], for a protocol whose names only become keys in its rows: looks at those. A side that could hide a field
+/// is taken out of every row.
+pub fn withhold_rows(reading: &mut Reading<'_>, rules: &[RedactRule]) {
+    if rules.is_empty() {
+        return;
+    }
+    for (at, side) in [Side::Inputs, Side::Outputs].into_iter().enumerate() {
+        let why = reading.rows.iter_mut().find_map(|row| {
+            let fields = match side {
+                Side::Inputs => &mut row.inputs,
+                Side::Outputs => &mut row.outputs,
+            };
+            let value = Value::Object(std::mem::take(fields));
+            let why = hidden::hides_names_in_row(&value, rules, side);
+            if let Value::Object(taken) = value {
+                *fields = taken;
+            }
+            why
+        });
+        let Some(why) = why else { continue };
+        for row in &mut reading.rows {
+            match side {
+                Side::Inputs => row.inputs.clear(),
+                Side::Outputs => row.outputs.clear(),
+            }
+        }
+        reading.whole[at] = false;
+        let side = ["request", "response"][at];
+        let what = format!("{side}: redaction could miss a field here: {why}");
+        reading.problem = Some(match reading.problem.take() {
+            // Rows that are not kept need not count the same.
+            Some(known) if known.status != ParseStatus::RowMismatch => {
+                Problem { status: known.status.min(ParseStatus::Unsupported), what: format!("{}; {what}", known.what) }
+            }
+            _ => Problem::new(ParseStatus::Unsupported, what),
+        });
     }
 }
 
@@ -162,6 +201,7 @@ fn drop_anywhere(keys: &[String], names: Names, value: &mut Value<'_>) {
             items.iter_mut().for_each(|item| drop_anywhere(keys, names, item));
             drop_in_item(keys, names, value);
         }
+        Value::Json(value) => drop_anywhere(keys, names, value),
         _ => {}
     }
 }
@@ -195,6 +235,7 @@ fn drop_in(keys: &[String], value: &mut Value<'_>) -> bool {
     match value {
         Value::Object(fields) => drop_at(keys, fields),
         Value::List(items) => any(items, |item| drop_in(keys, item)),
+        Value::Json(value) => drop_in(keys, value),
         _ => false,
     }
 }

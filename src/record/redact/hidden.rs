@@ -16,7 +16,8 @@
 
 use crate::config::{RedactRule, Side};
 use crate::protocol::generic;
-use crate::protocol::names::Names;
+use crate::protocol::media;
+use crate::protocol::names::{Names, ROWS};
 use crate::protocol::{Object, Value, json};
 
 /// Keys that only protocols have whose names are values, or whose rows stand where no rule looks.
@@ -104,6 +105,22 @@ pub fn hides_names(body: &Value<'_>, rules: &[RedactRule], side: Side) -> Option
     })
 }
 
+/// As [`hides_names`], for one row that a protocol has given its names: values at positions stand under positional names.
+pub fn hides_names_in_row(row: &Value<'_>, rules: &[RedactRule], side: Side) -> Option<&'static str> {
+    let names = RuleNames::of(rules, side);
+    if names.by_name.is_empty() {
+        return None;
+    }
+    let mut keys_found = false;
+    look(row, &names, &mut keys_found).or_else(|| {
+        let positions = Names::of(side);
+        let unnamed =
+            |key: &str| key == media::TEXT || key == ROWS || key == positions.list() || positions.is_position(key);
+        let positional = matches!(row, Value::Object(fields) if fields.iter().any(|(key, _)| unnamed(key)));
+        (!names.has_positions && !keys_found && positional).then_some("values at positions, and rules only for names")
+    })
+}
+
 /// The names that the rules of one side look for.
 struct RuleNames<'r> {
     /// Each key of each path.
@@ -115,10 +132,7 @@ struct RuleNames<'r> {
 
 impl<'r> RuleNames<'r> {
     fn of(rules: &'r [RedactRule], side: Side) -> RuleNames<'r> {
-        let positions = match side {
-            Side::Inputs => Names::Inputs,
-            Side::Outputs => Names::Outputs,
-        };
+        let positions = Names::of(side);
         let rules = || rules.iter().filter(move |rule| rule.side == side);
         RuleNames {
             by_name: rules().flat_map(|rule| &rule.keys).map(String::as_str).collect(),
@@ -175,7 +189,8 @@ fn look(value: &Value<'_>, names: &RuleNames<'_>, keys_found: &mut bool) -> Opti
                 }
             })
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Double(_) => None,
+        Value::Json(value) => look(value, names, keys_found),
+        _ => None,
     }
 }
 

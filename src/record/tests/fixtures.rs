@@ -1,6 +1,7 @@
 //! `tests/data/<protocol>/*.json`: a request, its response, and the rows that they must become.
 //!
-//! A fixture holds `request` and `response` (`headers`, and a body as `json`, `text`, `base64`, or `gzip` of a text),
+//! A fixture holds `request` and `response` (`headers`, a body as `json`, `text`,
+//! `base64`, or `gzip` of a text, and `broken` where its transfer broke off),
 //! optionally `path`, `status`, `route` (`protocol`, `rows`, `bodies`, `rows_max`, `model`, `version`), and `rows`: the
 //! fields that each message must have, whole values compared. A field that is expected to be `null` must be absent or
 //! null.
@@ -22,41 +23,54 @@ fn data() -> PathBuf {
 #[test]
 fn every_fixture_becomes_its_rows() {
     let mut count = 0;
-    for protocol in ["json", "v1", "raw"] {
-        let folder = data().join(protocol);
-        let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
-            .expect("a folder of fixtures")
-            .map(|entry| entry.expect("an entry").path())
-            .collect();
-        files.sort();
-        for file in files.iter().filter(|file| file.extension().is_some_and(|end| end == "json")) {
-            check(file);
+    let mut failures = Vec::new();
+    for folder in sorted(&data()).iter().filter(|path| path.is_dir()) {
+        for file in sorted(folder).iter().filter(|file| file.extension().is_some_and(|end| end == "json")) {
+            failures.extend(check(file));
             count += 1;
         }
     }
+    assert!(failures.is_empty(), "{} fixtures differ:\n{}", failures.len(), failures.join("\n"));
     assert!(count >= 60, "only {count} fixtures found");
 }
 
-fn check(file: &Path) {
+fn sorted(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.sort();
+    paths
+}
+
+/// The first difference of a fixture, if there is one.
+fn check(file: &Path) -> Option<String> {
     let name = file.display();
     let text = std::fs::read_to_string(file).expect("a fixture");
     let fixture: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
     let call = fixture_call(&fixture);
     let rows = messages(&call);
     let expected = fixture["rows"].as_array().unwrap_or_else(|| panic!("{name}: no rows"));
-    assert_eq!(rows.len(), expected.len(), "{name}: rows {rows:#?}");
+    if rows.len() != expected.len() {
+        return Some(format!("{name}: {} rows, wanted {}: {rows:?}", rows.len(), expected.len()));
+    }
     for (index, (row, expected)) in rows.iter().zip(expected).enumerate() {
         for (field, value) in expected.as_object().unwrap_or_else(|| panic!("{name}: a row is an object")) {
             let got = row.get(field).unwrap_or(&Value::Null);
-            assert_eq!(got, value, "{name}: row {index}, field {field}; parse_error {:?}", row.get("parse_error"));
+            if got != value {
+                let why = row.get("parse_error");
+                return Some(format!("{name}: row {index}, {field} is {got}, wanted {value}; parse_error {why:?}"));
+            }
         }
     }
+    None
 }
 
 fn fixture_call(fixture: &Value) -> Call {
     let mut call = call(body(&fixture["request"]), body(&fixture["response"]));
     call.request_headers = head(&fixture["request"]);
     call.response_headers = head(&fixture["response"]);
+    // The transfer broke off.
+    call.request.ended = !fixture["request"]["broken"].as_bool().unwrap_or(false);
+    call.response.ended = !fixture["response"]["broken"].as_bool().unwrap_or(false);
     if let Some(path) = fixture["path"].as_str() {
         call.path = path.to_owned();
     }
@@ -65,12 +79,8 @@ fn fixture_call(fixture: &Value) -> Call {
     }
     let mut route = route();
     let settings = &fixture["route"];
-    match settings["protocol"].as_str() {
-        None => {}
-        Some("json") => route.protocol = ProtocolChoice::Json,
-        Some("v1") => route.protocol = ProtocolChoice::V1,
-        Some("raw") => route.protocol = ProtocolChoice::Raw,
-        Some(other) => panic!("protocol {other}"),
+    if !settings["protocol"].is_null() {
+        route.protocol = serde_json::from_value(settings["protocol"].clone()).expect("a protocol");
     }
     match settings["rows"].as_str() {
         None => {}

@@ -119,6 +119,9 @@ pub fn value(out: &mut Vec<u8>, value: &Value<'_>) {
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
         Value::Number(digits) => out.extend_from_slice(digits.as_bytes()),
+        Value::Int(number) => out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
+        Value::UInt(number) => integer(out, *number),
+        Value::Float(float) => self::float(out, *float),
         Value::Double(double) => self::double(out, *double),
         Value::Text(text) => self::text(out, text),
         Value::List(items) => {
@@ -132,6 +135,11 @@ pub fn value(out: &mut Vec<u8>, value: &Value<'_>) {
             out.push(b']');
         }
         Value::Object(fields) => object(out, fields),
+        Value::Json(value) => {
+            let mut json = Vec::with_capacity(value.weight());
+            self::value(&mut json, value);
+            text(out, &String::from_utf8_lossy(&json));
+        }
     }
 }
 
@@ -153,13 +161,26 @@ pub fn object(out: &mut Vec<u8>, fields: &Object<'_>) {
 pub fn double(out: &mut Vec<u8>, double: f64) {
     if double.is_finite() {
         out.extend_from_slice(ryu::Buffer::new().format_finite(double).as_bytes());
-    } else if double.is_nan() {
-        out.extend_from_slice(b"\"NaN\"");
-    } else if double > 0.0 {
-        out.extend_from_slice(b"\"Infinity\"");
     } else {
-        out.extend_from_slice(b"\"-Infinity\"");
+        not_finite(out, double);
     }
+}
+
+/// Writes the shortest text that reads back to the same float.
+pub fn float(out: &mut Vec<u8>, float: f32) {
+    if float.is_finite() {
+        out.extend_from_slice(ryu::Buffer::new().format_finite(float).as_bytes());
+    } else {
+        not_finite(out, float.into());
+    }
+}
+
+fn not_finite(out: &mut Vec<u8>, double: f64) {
+    out.extend_from_slice(match double {
+        _ if double.is_nan() => b"\"NaN\"",
+        _ if double > 0.0 => b"\"Infinity\"",
+        _ => b"\"-Infinity\"",
+    });
 }
 
 /// Writes a string.

@@ -1,0 +1,99 @@
+//! OpenAI's chat, completions, embeddings and responses, and the many servers that speak like it; event streams assembled.
+//!
+//! Reference: OpenAI API reference ("Chat", "Completions", "Embeddings", "Responses"; streaming events of each).
+
+mod chat;
+mod embeddings;
+mod responses;
+
+use std::borrow::Cow;
+
+use super::generic::Halves;
+use super::media::Form;
+use super::split::Half;
+use super::stream::{self, MODEL};
+use super::value::{Object, Value};
+use super::{Matter, Reading};
+
+pub const NAME: &str = "openai";
+
+/// The four kinds of calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Chat and completions.
+    Chat,
+    Embeddings,
+    Responses,
+}
+
+/// The path's end.
+pub fn matches(matter: &Matter<'_>) -> bool {
+    kind(matter.path).is_some()
+}
+
+fn kind(path: &str) -> Option<Kind> {
+    match path.trim_end_matches('/').rsplit('/').next()? {
+        "completions" => Some(Kind::Chat),
+        "embeddings" => Some(Kind::Embeddings),
+        "responses" => Some(Kind::Responses),
+        _ => None,
+    }
+}
+
+pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
+    // A route may pin this protocol on any path.
+    let kind = kind(matter.path).unwrap_or(Kind::Chat);
+    let streamed = matter.response.form == Form::Events;
+    let (request, first) = matter.request.open();
+    let (response, second) = if matter.answered { matter.response.open() } else { (None, None) };
+    let model = request.as_ref().and_then(|value| value.get(&[MODEL])).and_then(Value::as_word);
+
+    let answer = match (kind, response) {
+        (_, None) => Answer::default(),
+        (Kind::Chat, Some(value)) => chat::answer(value, streamed),
+        (Kind::Responses, Some(value)) => responses::answer(value, streamed),
+        (Kind::Embeddings, Some(value)) => embeddings::answer(value),
+    };
+    let input = match (kind, request) {
+        (_, None) => Half::Absent,
+        (Kind::Embeddings, Some(Value::Object(fields))) => embeddings::request(fields),
+        (_, Some(Value::Object(fields))) => Half::One(stream::request(fields)),
+        (_, Some(other)) => Half::One(vec![(Cow::Borrowed("input"), other)]),
+    };
+    let version = answer.model;
+    let mut reading = Halves { input, output: answer.output, problems: [first, second] }.reading(NAME, &matter.limits);
+    reading.model = model;
+    reading.version = version;
+    reading.partial = answer.partial;
+    reading.error = answer.error;
+    reading.types = answer.types;
+    reading
+}
+
+/// What an answer was read as.
+struct Answer<'a> {
+    output: Half<'a>,
+    /// The name that the model answers by.
+    model: Option<Cow<'a, str>>,
+    partial: bool,
+    error: Option<String>,
+    types: Vec<(String, &'static str)>,
+}
+
+impl Default for Answer<'_> {
+    fn default() -> Self {
+        Answer { output: Half::Absent, model: None, partial: false, error: None, types: Vec::new() }
+    }
+}
+
+/// Fields of an answer's top level that are no columns: what they say is in others.
+const LEFT_OUT: [&str; 3] = ["object", "choices", "data"];
+
+/// The rest of an answer's top level: scalars and `usage` as they are, other containers as JSON.
+fn rest(fields: Object<'_>) -> Object<'_> {
+    fields
+        .into_iter()
+        .filter(|(key, value)| !LEFT_OUT.contains(&key.as_ref()) && *value != Value::Null)
+        .map(|(key, value)| if key == stream::USAGE { (key, value) } else { (key, value.as_json()) })
+        .collect()
+}

@@ -1,0 +1,86 @@
+//! Triton's `generate` and `generate_stream`: a text in, a text out.
+//!
+//! Specification: triton-inference-server/server, `docs/protocol/extension_generate.md`.
+
+use std::borrow::Cow;
+
+use super::generic::Halves;
+use super::media::Form;
+use super::split::Half;
+use super::stream::{self, Joined};
+use super::value::{Object, Value};
+use super::{Matter, Reading};
+
+pub const NAME: &str = "triton_generate";
+
+const TEXT_OUTPUT: &str = "text_output";
+
+/// The path.
+pub fn matches(matter: &Matter<'_>) -> bool {
+    model_path(matter.path).is_some()
+}
+
+pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
+    let path = model_path(matter.path);
+    let streamed = matter.response.form == Form::Events;
+    let (request, first) = matter.request.open();
+    let (response, second) = if matter.answered { matter.response.open() } else { (None, None) };
+    let error = response.as_ref().and_then(|value| stream::payloads(value).find_map(stream::error_text));
+    let partial = streamed && second.is_some();
+    let mut fields = match response {
+        Some(events) if streamed => Some(assembled(&events)),
+        Some(Value::Object(fields)) => Some(fields),
+        Some(other) => Some(vec![(Cow::Borrowed(TEXT_OUTPUT), other)]),
+        None => None,
+    };
+    let mut taken = |key: &str| {
+        let fields = fields.as_mut()?;
+        let at = fields.iter().position(|(name, _)| name == key)?;
+        fields.remove(at).1.as_word()
+    };
+    let (model, version) = (taken("model_name"), taken("model_version"));
+    let input = match request {
+        Some(Value::Object(fields)) => Half::One(fields),
+        Some(other) => Half::One(vec![(Cow::Borrowed("text_input"), other)]),
+        None => Half::Absent,
+    };
+    let output = fields.map_or(Half::Absent, Half::One);
+    let mut reading = Halves { input, output, problems: [first, second] }.reading(NAME, &matter.limits);
+    reading.model = model.or(path.map(|(model, _)| Cow::Borrowed(model)));
+    reading.version = version.or(path.and_then(|(_, version)| version.map(Cow::Borrowed)));
+    reading.partial = partial;
+    reading.error = error;
+    reading
+}
+
+/// The pieces of the text joined; of every other field the last.
+fn assembled<'a>(list: &Value<'a>) -> Object<'a> {
+    let mut text = Joined::default();
+    let mut fields = Object::new();
+    for payload in stream::payloads(list) {
+        let Value::Object(chunk) = payload else { continue };
+        for (key, value) in chunk {
+            match value {
+                Value::Text(piece) if key == TEXT_OUTPUT => text.push(piece),
+                value => match fields.iter_mut().find(|(name, _)| name == key) {
+                    Some((_, last)) => *last = value.clone(),
+                    None => fields.push((key.clone(), value.clone())),
+                },
+            }
+        }
+    }
+    fields.push((Cow::Borrowed(TEXT_OUTPUT), text.into_value()));
+    fields
+}
+
+/// Model and version of `/v2/models/{model}[/versions/{version}]/generate[_stream]`.
+fn model_path(path: &str) -> Option<(&str, Option<&str>)> {
+    let rest = path.strip_suffix("/generate").or_else(|| path.strip_suffix("/generate_stream"))?;
+    let (_, rest) = rest.rsplit_once("/v2/models/")?;
+    let (model, version) = match rest.split_once("/versions/") {
+        Some((model, version)) => (model, Some(version)),
+        None => (rest, None),
+    };
+    let is_segment = |text: &str| !text.is_empty() && !text.contains('/');
+    (is_segment(model) && version.is_none_or(is_segment)).then_some((model, version))
+}
