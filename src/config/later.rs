@@ -24,8 +24,8 @@ const LATER: &[(&[&str], &str)] = &[
 const LATER_VALUES: &[(&[&str], &[&str], &str)] = &[
     (
         &["routes", "*", "protocol"],
-        &["v2", "mlflow", "sagemaker", "seldon", "torchserve", "bentoml", "ray", "huggingface", "openai", "multipart"],
-        "write `auto` (what is not recognised is kept as it is), `json`, `v1` or `raw`",
+        &["bentoml", "ray", "multipart"],
+        "write `auto`, or remove it: their bodies are read by their media types",
     ),
     (&["routes", "*", "capture", "mode"], &["required"], "write `best_effort`, or remove it"),
     (&["routes", "*", "redact", "*"], &["hash", "truncate", "mask"], "write `drop`"),

@@ -37,6 +37,8 @@ pub fn matches(matter: &Matter<'_>) -> bool {
 
 pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
     let client_id = client_id(&matter);
+    // Ray Serve's model multiplexing names the model in a header.
+    let model = matter.request.header("serve_multiplexed_model_id");
     let (asked, answered) = (matter.request.form, matter.response.form);
     let (request, first) = matter.request.open();
     let (response, second) = if matter.answered { matter.response.open() } else { (None, None) };
@@ -62,6 +64,7 @@ pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
     let halves = Halves { input, output, problems: [first, second] };
     let mut reading = halves.reading(word(asked), &matter.limits);
     reading.client_id = client_id;
+    reading.model = model.map(Cow::Owned);
     reading
 }
 

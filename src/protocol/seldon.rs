@@ -30,10 +30,8 @@ pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
     let puid = |value: &Value<'a>| value.get(&["meta", "puid"]).and_then(Value::as_word);
     let asked = matter.request.value.as_ref().ok();
     let told = matter.response.value.as_ref().ok();
-    let client_id = asked
-        .and_then(|value| puid(value))
-        .map(|id| ClientId { keys: &["meta", "puid"], id })
-        .or_else(|| generic::client_id(&matter));
+    let client_id =
+        asked.and_then(puid).map(|id| ClientId { keys: &["meta", "puid"], id }).or_else(|| generic::client_id(&matter));
     let version = told.and_then(version);
     let mut metadata: Vec<(String, String)> = Vec::new();
     for body in [asked, told].into_iter().flatten() {

@@ -57,10 +57,10 @@ pub fn text_of<'a>(content: &Value<'a>) -> Option<Cow<'a, str>> {
             let mut joined = Joined::default();
             for part in parts {
                 match part.get(&["text"]) {
-                    Some(Value::Text(text)) => joined.push(text),
+                    Some(Value::Text(text)) => joined.push(text.clone()),
                     _ => {
                         if let Value::Text(text) = part {
-                            joined.push(text);
+                            joined.push(text.clone());
                         }
                     }
                 }
@@ -76,18 +76,18 @@ pub fn text_of<'a>(content: &Value<'a>) -> Option<Cow<'a, str>> {
 pub struct Joined<'a>(Option<Cow<'a, str>>);
 
 impl<'a> Joined<'a> {
-    pub fn push(&mut self, piece: &Cow<'a, str>) {
+    pub fn push(&mut self, piece: Cow<'a, str>) {
         match &mut self.0 {
-            None => self.0 = Some(piece.clone()),
-            Some(text) if text.is_empty() => *text = piece.clone(),
-            Some(text) => text.to_mut().push_str(piece),
+            None => self.0 = Some(piece),
+            Some(text) if text.is_empty() => *text = piece,
+            Some(text) => text.to_mut().push_str(&piece),
         }
     }
 
     /// Appends the text at `keys`, if there is one.
     pub fn push_at(&mut self, value: &Value<'a>, keys: &[&str]) {
         if let Some(Value::Text(piece)) = value.get(keys) {
-            self.push(piece);
+            self.push(piece.clone());
         }
     }
 

@@ -61,7 +61,7 @@ fn assembled<'a>(list: &Value<'a>) -> Object<'a> {
         let Value::Object(chunk) = payload else { continue };
         for (key, value) in chunk {
             match value {
-                Value::Text(piece) if key == TEXT_OUTPUT => text.push(piece),
+                Value::Text(piece) if key == TEXT_OUTPUT => text.push(piece.clone()),
                 value => match fields.iter_mut().find(|(name, _)| name == key) {
                     Some((_, last)) => *last = value.clone(),
                     None => fields.push((key.clone(), value.clone())),

@@ -131,6 +131,15 @@ pub fn weight(fields: &Object<'_>) -> usize {
     fields.iter().map(|(key, value)| key.len() + 4 + value.weight()).sum()
 }
 
+/// The double that reads as the float does in decimal: 0.1 for 0.1, not 0.10000000149011612.
+pub fn widened(float: f32) -> f64 {
+    if float.is_finite() {
+        ryu::Buffer::new().format_finite(float).parse().unwrap_or_else(|_| float.into())
+    } else {
+        float.into()
+    }
+}
+
 fn owned_number(digits: &str) -> Value<'static> {
     if let Ok(number) = digits.parse() {
         return Value::Int(number);

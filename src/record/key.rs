@@ -47,8 +47,11 @@ fn single<'r>(fields: &'r Object<'_>, keys: &[String]) -> Option<Cow<'r, str>> {
         Value::Bool(true) => Some(Cow::Borrowed("true")),
         Value::Bool(false) => Some(Cow::Borrowed("false")),
         Value::Double(double) => Some(Cow::Owned(double.to_string())),
+        Value::Float(float) => Some(Cow::Owned(float.to_string())),
+        Value::Int(number) => Some(Cow::Owned(number.to_string())),
+        Value::UInt(number) => Some(Cow::Owned(number.to_string())),
         Value::Text(text) => Some(Cow::Borrowed(text)),
         Value::Number(digits) => Some(Cow::Borrowed(digits)),
-        Value::Null | Value::List(_) | Value::Object(_) => None,
+        Value::Null | Value::List(_) | Value::Object(_) | Value::Json(_) => None,
     }
 }

@@ -72,7 +72,7 @@ refused_after_smallest! {
     a_model_that_is_only_dots: "    model: ..", "5:12", "skip names", "`churn`";
     a_version_at_no_path: "    version: response:version", "5:14", "must begin with `$.`", "`response:$.version`";
     a_version_from_no_header: "    version: 'header:x y'", "5:14", "not the name of a header", "x-model-version";
-    a_protocol_to_come: "    protocol: v2", "5:15", "not in this version", "auto";
+    a_protocol_to_come: "    protocol: ray", "5:15", "not in this version", "auto";
     a_protocol_that_is_none: "    protocol: jsn", "5:15", "not one of", "did you mean `json`?";
     a_timeout_of_zero: "    timeouts: { connect: 0s }", "5:26", "too small", "1ms";
     a_timeout_in_words: "    timeouts: { connect: 5 sec }", "5:26", "`sec`", "`5s`";

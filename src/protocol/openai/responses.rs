@@ -60,7 +60,7 @@ fn whole(mut fields: Object<'_>) -> Answer<'_> {
         match item.get(&["type"]).and_then(Value::as_text) {
             Some("message") => {
                 if let Some(text) = item.get(&["content"]).and_then(stream::text_of) {
-                    content.push(&text);
+                    content.push(text);
                 }
             }
             Some("reasoning") => {}

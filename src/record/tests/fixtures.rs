@@ -24,7 +24,9 @@ fn data() -> PathBuf {
 fn every_fixture_becomes_its_rows() {
     let mut count = 0;
     let mut failures = Vec::new();
-    for folder in sorted(&data()).iter().filter(|path| path.is_dir()) {
+    // Golden bytes of the record's own form are no calls.
+    let calls = |path: &&PathBuf| path.is_dir() && !path.ends_with("protobuf");
+    for folder in sorted(&data()).iter().filter(calls) {
         for file in sorted(folder).iter().filter(|file| file.extension().is_some_and(|end| end == "json")) {
             failures.extend(check(file));
             count += 1;

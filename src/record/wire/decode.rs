@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::protobuf::{ITEMS, LEVELS_MAX, WireType, entry, kind, time};
 use super::{FIELDS, Kind, json};
+use crate::protocol::value::widened;
 use crate::protocol::{self, Object, Value};
 
 /// Deepest JSON text that is read; what [`protocol::json`] reads at most.
@@ -304,8 +305,13 @@ fn tell_json(value: &Value<'_>, listener: &mut impl Listener) {
         Value::Null => listener.null(),
         Value::Bool(value) => listener.boolean(*value),
         Value::Number(digits) => listener.number(digits),
+        // Only of packed tensors and of what a protocol made: not in a text of JSON that was read.
+        Value::Int(number) => listener.number(&number.to_string()),
+        Value::UInt(number) => listener.number(&number.to_string()),
+        Value::Float(value) => listener.double(widened(*value)),
         Value::Double(value) => listener.double(*value),
         Value::Text(text) => listener.string(text),
+        Value::Json(value) => tell_json(value, listener),
         Value::List(items) => {
             listener.begin_list();
             items.iter().for_each(|item| tell_json(item, listener));

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Entries, Field, Form, json};
+use crate::protocol::value::widened;
 use crate::protocol::{Object, Value};
 
 /// Levels below `inputs` and `outputs`; deeper lists and objects become JSON text. Three messages make a level, and protobuf's
@@ -136,7 +137,18 @@ fn value(out: &mut Vec<u8>, value: &Value<'_>, level: u32) {
             Number::Double(double) => double_field(out, kind::DOUBLE, double),
             Number::Other => bytes(out, kind::NUMBER, digits.as_bytes()),
         },
+        Value::Int(int) => varint_field(out, kind::INT, zigzag(*int)),
+        Value::UInt(int) => match i64::try_from(*int) {
+            Ok(int) => varint_field(out, kind::INT, zigzag(int)),
+            Err(_) => bytes(out, kind::NUMBER, int.to_string().as_bytes()),
+        },
+        Value::Float(float) => double_field(out, kind::DOUBLE, widened(*float)),
         Value::Double(double) => double_field(out, kind::DOUBLE, *double),
+        Value::Json(value) => {
+            let mut text = Vec::new();
+            json::value(&mut text, value);
+            bytes(out, kind::STRING, &text);
+        }
         Value::Text(text) => bytes(out, kind::STRING, text.as_bytes()),
         Value::List(_) | Value::Object(_) if level >= LEVELS_MAX => {
             let mut text = Vec::new();
@@ -192,6 +204,8 @@ fn int(value: &Value<'_>) -> Option<i64> {
             Number::Int(int) => Some(int),
             _ => None,
         },
+        Value::Int(int) => Some(*int),
+        Value::UInt(int) => i64::try_from(*int).ok(),
         _ => None,
     }
 }
@@ -203,6 +217,7 @@ fn double(value: &Value<'_>) -> Option<f64> {
             _ => None,
         },
         Value::Double(double) => Some(*double),
+        Value::Float(float) => Some(widened(*float)),
         _ => None,
     }
 }

@@ -57,7 +57,7 @@ fn calls() -> Vec<Call> {
         answered(|call| call.response.kept = Kept::Cut),
         answered(|call| call.response.ended = false),
         edited(plain("{\"p\":"), |_| ()),
-        edited(plain("\u{7f}"), |call| call.response_headers = headers(&[("content-type", "text/csv")])),
+        edited(plain("\u{7f}"), |call| call.response_headers = headers(&[("content-type", "image/png")])),
         with_route(plain("[[[1]]]"), |route| route.capture.depth_max = 2),
         plain(""),
         call(vec![0xff, 0xfe], vec![0x80]),
