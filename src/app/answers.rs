@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::admin::Answers;
 use crate::admin::status::{Calls, Lane, Partition, Rows, Status, count, now_ms, seconds};
+use crate::drain::status::SLOW_AFTER;
 use crate::drain::{Drain, Watch};
 use crate::gateway::Gateway;
 use crate::handoff::Sender;
@@ -15,6 +16,9 @@ use crate::log::Logs;
 use crate::publish::Publisher;
 use crate::source::kafka::KafkaWatch;
 use crate::telemetry::{Meters, PartitionSample, Snapshot};
+
+/// Rows that wait longer in the log for Kafka are trouble, whatever the cause.
+const KAFKA_SLOW_AFTER: Duration = Duration::from_secs(15);
 
 /// Every stage of one process.
 pub struct Stages {
@@ -180,8 +184,20 @@ impl Stages {
         oldest.map_or(0.0, |oldest_ms| (now_ms - oldest_ms).max(0) as f64 / 1e3)
     }
 
+    /// Rows that are sent and not acknowledged make no error: brokers that are slow, or a network that swallows what is sent.
+    fn slow_kafka(&self) -> Option<String> {
+        let waits = self.oldest_in_log_seconds();
+        (waits >= KAFKA_SLOW_AFTER.as_secs_f64()).then(|| {
+            format!(
+                "kafka: the oldest row has waited for {} to be acknowledged, without an error: the brokers are slow, or not reached",
+                seconds(waits)
+            )
+        })
+    }
+
     fn trouble(&self, lanes: &[Lane], partitions: &[Partition]) -> Vec<String> {
-        let mut trouble = Vec::new();
+        let mut trouble: Vec<String> =
+            self.logs.troubles().into_iter().map(|trouble| format!("log: {trouble}")).collect();
         if let Some(problem) = lock(&self.publisher).as_ref().and_then(|publisher| publisher.status().problem) {
             trouble.push(format!("kafka: {problem}"));
         }
@@ -194,7 +210,15 @@ impl Stages {
                 trouble.push(format!("publish {}/{}: {error}", lane.topic, lane.lane));
             }
         }
+        if trouble.is_empty() && !lanes.is_empty() {
+            trouble.extend(self.slow_kafka());
+        }
         for partition in partitions {
+            let waits = partition.asking_seconds.filter(|waits| *waits >= SLOW_AFTER.as_secs_f64());
+            if let (Some(waits), None) = (waits, &partition.error) {
+                let (table, number) = (&partition.table, partition.partition);
+                trouble.push(format!("drain {table} p{number}: the store has not answered for {}", seconds(waits)));
+            }
             if let Some(error) = &partition.error {
                 trouble.push(format!("drain {} p{}: {error}", partition.table, partition.partition));
             }

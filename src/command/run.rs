@@ -199,6 +199,9 @@ pub(super) fn status_line(status: &Status) -> String {
     if let Some(trouble) = status.trouble.first() {
         line.push_str("   !! ");
         line.push_str(trouble);
+        if status.trouble.len() > 1 {
+            line.push_str(&format!(" (and {} more)", status.trouble.len() - 1));
+        }
     }
     line
 }

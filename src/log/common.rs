@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Lane;
 use super::disk::Disk;
+use super::health::Health;
 use super::lock::Lock;
 
 pub(super) struct Common {
@@ -17,6 +18,7 @@ pub(super) struct Common {
     pub sync: Duration,
     /// Of all segments.
     pub bytes: AtomicU64,
+    pub health: Health,
     lanes: RwLock<Vec<Lane>>,
     lock: RwLock<Option<Lock>>,
     generation: Mutex<u64>,
@@ -30,6 +32,7 @@ impl Common {
             folder,
             sync,
             bytes: AtomicU64::new(0),
+            health: Health::default(),
             lanes: RwLock::default(),
             lock: RwLock::new(Some(lock)),
             generation: Mutex::new(0),

@@ -17,6 +17,7 @@ use crate::record::Recorded;
 
 use super::Source;
 use super::format::{self, HEADER_BYTES, Place, SegmentHeader};
+use super::health::Kind;
 use super::lane::{Lane, Persist, Segment};
 use super::segment::segment_name;
 
@@ -155,10 +156,14 @@ impl LaneWriter {
             None => self.start_segment().map_err(|error| (error, true)),
         };
         match written {
-            Ok(()) => self.settle(),
+            Ok(()) => {
+                self.well(Kind::Write);
+                self.settle();
+            }
             Err((error, cut_back)) => {
                 let reason = write_reason(&error);
                 self.warn(&error, "write", reason);
+                self.trouble(Kind::Write, &error, "written", reason);
                 self.buffer.truncate(self.settled_bytes);
                 self.next = self.settled;
                 if !cut_back {
@@ -234,8 +239,10 @@ impl LaneWriter {
                 self.base = self.settled;
                 self.clear_buffer();
                 self.fresh = true;
+                self.well(Kind::Sync);
             }
             Err(error) => {
+                self.trouble(Kind::Sync, &error, "synced", Reason::Fsync);
                 self.warn(&error, "sync", Reason::Fsync);
                 let synced_bytes = current.bytes - self.settled_bytes as u64;
                 let suspect = self.current.take();
@@ -261,6 +268,7 @@ impl LaneWriter {
             Ok(()) => {
                 self.clear_buffer();
                 self.blocked = None;
+                self.well(Kind::Sync);
                 tracing::warn!(
                     topic = self.lane.topic(),
                     lane = self.lane.lane(),
@@ -270,6 +278,7 @@ impl LaneWriter {
             }
             Err(error) => {
                 self.warn(&error, "move to a new segment", Reason::Fsync);
+                self.trouble(Kind::Sync, &error, "synced", Reason::Fsync);
                 self.block(Reason::Fsync);
                 false
             }
@@ -303,6 +312,17 @@ impl LaneWriter {
         }
     }
 
+    /// Finds out whether a lane that could not be written can be again, also while no calls come: an empty segment is begun.
+    pub(super) fn probe(&mut self) {
+        let failed = self.lane.inner.common.health.has(&self.kind(Kind::Write));
+        if failed && self.buffer.is_empty() && self.is_blocked().is_none() {
+            match self.start_segment() {
+                Ok(()) => self.well(Kind::Write),
+                Err(error) => self.trouble(Kind::Write, &error, "written", write_reason(&error)),
+            }
+        }
+    }
+
     /// Lets a blocked lane try again at once.
     pub(super) fn unblock(&mut self) {
         if let Some(blocked) = &mut self.blocked {
@@ -318,6 +338,30 @@ impl LaneWriter {
 
     fn block(&mut self, reason: Reason) {
         self.blocked = Some(Blocked { reason, until: Instant::now() + RETRY_AFTER });
+    }
+
+    fn kind(&self, kind: fn(String, u32) -> Kind) -> Kind {
+        kind(self.lane.topic().to_owned(), self.lane.lane())
+    }
+
+    fn well(&self, kind: fn(String, u32) -> Kind) {
+        self.lane.inner.common.health.clear(&self.kind(kind));
+    }
+
+    fn trouble(&self, kind: fn(String, u32) -> Kind, error: &io::Error, verb: &str, reason: Reason) {
+        let folder = self.lane.inner.folder.display();
+        let fix = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free space there",
+            io::ErrorKind::ReadOnlyFilesystem => {
+                "make the file system writable again (a failing disk is mounted read-only: see the system's log)"
+            }
+            _ => "look at the disk and the system's log",
+        };
+        let what = format!(
+            "{folder} cannot be {verb}: {error}. Calls are dropped as {} until it can; weir goes on by itself: {fix}",
+            reason.word()
+        );
+        self.lane.inner.common.health.set(self.kind(kind), what);
     }
 
     fn warn(&self, error: &io::Error, what: &str, reason: Reason) {

@@ -41,6 +41,7 @@ mod budget;
 mod common;
 mod disk;
 mod format;
+mod health;
 mod inspect;
 mod lane;
 mod lane_writer;
@@ -278,6 +279,11 @@ impl Logs {
         }
         totals.bytes = self.inner.common.bytes.load(std::sync::atomic::Ordering::Relaxed);
         totals
+    }
+
+    /// What keeps the log from taking calls now, or makes it slow: one line each, empty when all is well.
+    pub fn troubles(&self) -> Vec<String> {
+        self.inner.common.health.words(std::time::Instant::now())
     }
 
     /// Waits until something was synced or a lane was added since `seen`, or `timeout`; returns the new generation.

@@ -11,6 +11,7 @@ use crate::record::Recorded;
 use super::common::Common;
 use super::disk::now_ms;
 use super::format::{self, BODY_BYTES_MAX, ENTRY_BYTES};
+use super::health::Kind;
 use super::lane::{Persist, Topic};
 use super::lane_writer::{LaneWriter, RETRY_AFTER};
 use super::queue::{Ending, Queue};
@@ -42,6 +43,8 @@ pub(super) struct Writer {
     disk_low: bool,
     /// Whether a call was dropped for want of room since the lanes were last looked at.
     short: bool,
+    /// The topic and length of the last entry that had no room.
+    refused: Option<(String, u64)>,
     complained_at: BTreeMap<&'static str, Instant>,
 }
 
@@ -74,6 +77,7 @@ impl Writer {
             ticked_at: Instant::now(),
             disk_low: false,
             short: false,
+            refused: None,
             complained_at: BTreeMap::new(),
         };
         for opened in opened {
@@ -150,6 +154,8 @@ impl Writer {
         }
         let mut fresh = false;
         let mut unsynced = false;
+        let common = Arc::clone(&self.common);
+        let _busy = common.health.busy();
         for lane in self.lanes() {
             lane.write();
             fresh |= lane.take_fresh();
@@ -186,6 +192,7 @@ impl Writer {
         if !self.fits(&recorded.topic, entry_bytes) {
             self.short = true;
             let bytes_max = self.options.log.bytes_max;
+            self.full(&recorded.topic, entry_bytes);
             self.complain("full", || tracing::error!(bytes_max, "dropping calls: the log has reached `log.max_size`"));
             return recorded.ticket.dropped(Reason::LogFull);
         }
@@ -195,6 +202,26 @@ impl Writer {
         let lane = topic.turn % topic.lanes.len();
         topic.turn = topic.turn.wrapping_add(1);
         topic.lanes[lane].add(recorded, entry_bytes, now_ms, segment_bytes);
+    }
+
+    fn full(&mut self, topic: &str, entry_bytes: u64) {
+        if self.refused.is_none() {
+            let what = format!(
+                "the log is full: calls are dropped as log_full until its backlog shrinks. See to what holds the backlog up, or raise \
+                 `log.max_size` ({} MiB)",
+                self.options.log.bytes_max >> 20
+            );
+            self.common.health.set(Kind::Full, what);
+        }
+        self.refused = Some((topic.to_owned(), entry_bytes));
+    }
+
+    /// The log is not full any more once what was refused last has room.
+    fn look_at_the_room(&mut self) {
+        if self.refused.as_ref().is_some_and(|(topic, entry_bytes)| self.fits(topic, *entry_bytes)) {
+            self.refused = None;
+            self.common.health.clear(&Kind::Full);
+        }
     }
 
     fn make_topic(&mut self, name: &str) -> Result<(), Reason> {
@@ -207,9 +234,15 @@ impl Writer {
         match recover::make_topic(&self.common, &self.options, name) {
             Ok(opened) => {
                 self.add_topic(opened);
+                self.common.health.clear(&Kind::Make(name.to_owned()));
                 Ok(())
             }
             Err(error) => {
+                let what = format!(
+                    "the log of topic {name} cannot be made, its calls are dropped: {}",
+                    crate::telemetry::with_causes(&error)
+                );
+                self.common.health.set(Kind::Make(name.to_owned()), what);
                 self.complain("make", || {
                     tracing::error!(topic = name, error = %crate::telemetry::with_causes(&error), "dropped a call: its topic's log cannot be made");
                 });
@@ -244,11 +277,14 @@ impl Writer {
         self.sync_after = self.common.sync;
         let mut fresh = false;
         let mut owed = false;
+        let common = Arc::clone(&self.common);
+        let busy = common.health.busy();
         for lane in self.lanes() {
             lane.sync();
             fresh |= lane.take_fresh();
             owed |= lane.unsynced_bytes() > 0;
         }
+        drop(busy);
         if fresh {
             self.common.announce();
         }
@@ -267,7 +303,9 @@ impl Writer {
             self.lanes().for_each(LaneWriter::reclaim);
             self.short = false;
         }
+        self.lanes().for_each(LaneWriter::probe);
         self.lanes().for_each(|lane| lane.lane.inner.persist_cursor(Persist::IfDue));
+        self.look_at_the_room();
     }
 
     fn look_at_free_space(&mut self) {
@@ -280,6 +318,20 @@ impl Writer {
                     false
                 }
             };
+        self.tell_free_space();
+    }
+
+    fn tell_free_space(&self) {
+        if !self.disk_low {
+            return self.common.health.clear(&Kind::DiskLow);
+        }
+        let what = format!(
+            "the file system of {} has less than `log.reserve_free` ({} MiB) left: calls are dropped as disk_full until there is room. Free \
+             space there, or lower it",
+            self.common.folder.display(),
+            self.options.log.reserve_free_bytes >> 20
+        );
+        self.common.health.set(Kind::DiskLow, what);
     }
 
     fn complain(&mut self, kind: &'static str, say: impl FnOnce()) {

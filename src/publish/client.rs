@@ -108,19 +108,33 @@ impl ClientLog {
             RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
                 tracing::debug!(role, facility, "librdkafka: {text}");
             }
-            _ => match self.admit(facility, Instant::now()) {
-                Some(0) => tracing::warn!(role, facility, "librdkafka: {text}"),
-                Some(suppressed) => tracing::warn!(role, facility, suppressed, "librdkafka: {text}"),
-                None => tracing::debug!(role, facility, "librdkafka: {text}"),
-            },
+            _ => {
+                tracing::debug!(role, facility, "librdkafka: {text}");
+                self.say(facility, &plain(text));
+            }
+        }
+    }
+
+    /// A line for people, each kind at most once in ten seconds.
+    fn say(&self, kind: &str, words: &str) {
+        let role = self.role;
+        match self.admit(kind, Instant::now()) {
+            Some(0) => tracing::warn!("kafka {role}: {words}"),
+            Some(suppressed) => tracing::warn!(suppressed, "kafka {role}: {words}"),
+            None => {}
         }
     }
 
     /// An error event of the client: brokers that cannot be reached, refused logins. It is the present problem from now on.
     pub(crate) fn error(&self, error: &KafkaError, reason: &str, problem: &ProblemSlot) {
         let code = error.rdkafka_error_code();
-        self.line(RDKafkaLogLevel::Error, &format!("{code:?}"), reason);
-        problem.set(self.problem(code, reason, problem.get().map(|p| p.message)));
+        let role = self.role;
+        tracing::debug!(role, ?code, "librdkafka: {reason}");
+        let words = self.problem(code, reason, problem.get().map(|p| p.message));
+        // Not for each broker anew while none can be reached.
+        let kind = if words.starts_with(&self.unreachable()) { "unreachable".to_owned() } else { format!("{code:?}") };
+        self.say(&kind, &words);
+        problem.set(words);
     }
 
     /// What an operator is told of an error. librdkafka says once that all brokers are down, in a form that reads as if it were well, and goes on
@@ -128,18 +142,21 @@ impl ClientLog {
     fn problem(&self, code: Option<RDKafkaErrorCode>, reason: &str, present: Option<String>) -> String {
         let all_down = code == Some(RDKafkaErrorCode::AllBrokersDown);
         let one_down = matches!(code, Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve));
-        // How long it took and how often it was so changes with each line.
-        let reason = reason.split(" (after ").next().unwrap_or(reason);
+        let reason = plain(reason);
         let mut last = lock(&self.broker_error);
         if !all_down {
             reason.clone_into(&mut last);
         }
-        let unreachable = format!("no broker of {} can be reached", self.brokers);
+        let unreachable = self.unreachable();
         let still_down = one_down && present.is_some_and(|p| p.starts_with(&unreachable));
         if !(all_down || still_down) {
-            return reason.to_owned();
+            return reason;
         }
         if last.is_empty() { unreachable } else { format!("{unreachable} ({last})") }
+    }
+
+    fn unreachable(&self) -> String {
+        format!("no broker of {} can be reached", self.brokers)
     }
 
     /// `Some(lines suppressed since the last one)` if a line of this kind is due.
@@ -160,6 +177,16 @@ impl ClientLog {
             }
         }
     }
+}
+
+/// What librdkafka says, without its threads, its states, and what changes with each line: how long it took and how often it was so.
+fn plain(text: &str) -> String {
+    let mut text = text;
+    while let Some((_, rest)) = text.strip_prefix("[thrd:").and_then(|rest| rest.split_once("]: ")) {
+        text = rest;
+    }
+    let text = text.split(" (after ").next().unwrap_or(text);
+    text.replace("/bootstrap: ", ": ").replace("ipv4#", "").replace("ipv6#", "")
 }
 
 #[cfg(test)]
@@ -196,17 +223,26 @@ mod tests {
             log.error(&KafkaError::Global(code), reason, &slot);
             slot.get().unwrap().message
         };
-        let refused = "b:2/bootstrap: Connect to ipv4#10.0.0.2:2 failed: Connection refused";
-        let first = said(RDKafkaErrorCode::BrokerTransportFailure, &format!("{refused} (after 3ms in state CONNECT)"));
+        let refused = "b:2: Connect to 10.0.0.2:2 failed: Connection refused";
+        let raw = "b:2/bootstrap: Connect to ipv4#10.0.0.2:2 failed: Connection refused (after 3ms in state CONNECT)";
+        let first = said(RDKafkaErrorCode::BrokerTransportFailure, raw);
         assert_eq!(first, refused, "one of them is no outage");
         let all = said(RDKafkaErrorCode::AllBrokersDown, "0/1 brokers are down");
         assert_eq!(all, format!("no broker of a:1,b:2 can be reached ({refused})"));
         let later = said(RDKafkaErrorCode::Resolve, "a:1/bootstrap: Failed to resolve 'a:1'");
-        assert_eq!(later, "no broker of a:1,b:2 can be reached (a:1/bootstrap: Failed to resolve 'a:1')");
+        assert_eq!(later, "no broker of a:1,b:2 can be reached (a:1: Failed to resolve 'a:1')");
         let login = said(RDKafkaErrorCode::Authentication, "a:1/bootstrap: SASL authentication failed");
-        assert_eq!(login, "a:1/bootstrap: SASL authentication failed", "brokers that answer can be reached");
+        assert_eq!(login, "a:1: SASL authentication failed", "brokers that answer can be reached");
         slot.set_if_none("an effect");
         assert_eq!(slot.get().unwrap().message, login);
+    }
+
+    #[test]
+    fn what_librdkafka_says_is_said_without_its_internals() {
+        let raw = "[thrd:a:1/bootstrap]: a:1/bootstrap: Disconnected while requesting ApiVersion (after 1ms in state APIVERSION_QUERY, 3 identical error(s) suppressed)";
+        assert_eq!(plain(raw), "a:1: Disconnected while requesting ApiVersion");
+        assert_eq!(plain("[thrd:app]: no topic"), "no topic");
+        assert_eq!(plain("as it is"), "as it is");
     }
 
     #[test]

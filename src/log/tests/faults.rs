@@ -25,8 +25,14 @@ fn a_full_disk_drops_and_counts_and_resumes_by_itself() {
             rig.faults.set(|state| state.writes = Some((errno.raw_os_error(), left)));
             append_some(&run, 100, 102);
         }
+        let said = run.logs.troubles();
+        assert!(
+            said.len() == 1 && said[0].contains("m/0 cannot be written") && said[0].contains(reason.word()),
+            "{said:?}"
+        );
         rig.faults.set(|state| state.writes = None);
         append_some(&run, 3, 6);
+        assert!(run.logs.troubles().is_empty(), "{:?}", run.logs.troubles());
         let calls = run.calls();
         assert_eq!((calls.seen, calls.logged, dropped(&calls, reason)), (14, 6, 8));
         assert_eq!(texts(&run.lane("m", 0), 0), numbers(0..6));
@@ -161,6 +167,7 @@ fn a_full_log_drops_the_newest_and_goes_on_when_rows_are_delivered() {
     let calls = run.calls();
     let full = dropped(&calls, Reason::LogFull);
     assert!(full > 20 && calls.logged == 50 - full, "{calls:?}");
+    assert!(run.logs.troubles()[0].contains("the log is full"), "{:?}", run.logs.troubles());
     assert!(run.logs.totals().bytes <= 16_000);
     // The last segment holds nearly everything and is never unlinked, but it need not stay the last.
     lane.advance(lane.synced());

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test module uses its part")]
 
+pub mod disk;
 pub mod fetch;
 pub mod front;
 pub mod http;
@@ -11,6 +12,7 @@ pub mod moto;
 pub mod parquet;
 pub mod process;
 pub mod python;
+pub mod refusing;
 pub mod relay;
 pub mod s3;
 pub mod weir;

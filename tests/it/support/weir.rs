@@ -19,6 +19,8 @@ pub struct Weir {
     environment: Vec<(String, String)>,
     /// Bytes of stderr.log that earlier lives wrote.
     said_before: usize,
+    /// Size in MiB of the file system that its data folder is, seen by it alone.
+    small_disk: Option<u32>,
     _keep: Option<tempfile::TempDir>,
 }
 
@@ -35,8 +37,15 @@ impl Weir {
     pub fn at(dir: &Path, yaml: &str) -> Weir {
         std::fs::create_dir_all(dir).expect("the folder");
         let head = "version: 1\nlisten: { address: 127.0.0.1:0 }\nadmin: { address: 127.0.0.1:0 }\n";
-        std::fs::write(dir.join("weir.yaml"), format!("{head}{}", in_a_group_of_its_own(yaml))).expect("weir.yaml");
-        Weir { dir: dir.to_path_buf(), child: None, environment: Vec::new(), said_before: 0, _keep: None }
+        std::fs::write(dir.join("weir.yaml"), format!("{head}{yaml}")).expect("weir.yaml");
+        Weir {
+            dir: dir.to_path_buf(),
+            child: None,
+            environment: Vec::new(),
+            said_before: 0,
+            small_disk: None,
+            _keep: None,
+        }
     }
 
     /// Adds to the configuration, for the next start.
@@ -48,6 +57,13 @@ impl Weir {
 
     pub fn env(mut self, name: &str, value: &str) -> Weir {
         self.environment.push((name.to_string(), value.to_string()));
+        self
+    }
+
+    /// Its data folder is a file system of its own of this size, gone with the process. Needs no root where user namespaces are allowed.
+    pub fn on_a_small_disk(mut self, mebibytes: u32) -> Weir {
+        self.small_disk = Some(mebibytes);
+        std::fs::create_dir_all(self.dir.join("weir-data")).expect("the folder");
         self
     }
 
@@ -101,7 +117,20 @@ impl Weir {
         self.said_before = self.stderr().len();
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.dir.join("stderr.log")).expect("log");
         let out = log.try_clone().expect("log");
-        let mut command = self.command(&["run"]);
+        let mut command = match self.small_disk {
+            None => self.command(&["run"]),
+            Some(mebibytes) => {
+                let script = format!(
+                    "mount -t tmpfs -o size={mebibytes}m weir weir-data || \
+                     {{ echo 'this test mounts a tmpfs: run it as root, or allow user namespaces'; exit 1; }}; exec \"$0\" run"
+                );
+                let mut command = Command::new("unshare");
+                command.args(["--map-root-user", "--mount", "sh", "-c", &script, BINARY]);
+                command.current_dir(&self.dir).env_remove("WEIR_LOG");
+                command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+                command
+            }
+        };
         command.stdin(Stdio::null()).stdout(out).stderr(log);
         if let Some(failpoints) = failpoints {
             command.env("FAILPOINTS", failpoints);
@@ -114,8 +143,20 @@ impl Weir {
         self.child.as_mut().and_then(|child| child.try_wait().expect("wait"))
     }
 
+    /// As the running process sees it.
+    pub fn data_dir(&self) -> PathBuf {
+        let folder = self.dir.join("weir-data");
+        match (&self.child, self.small_disk) {
+            (Some(child), Some(_)) => {
+                let root = PathBuf::from(format!("/proc/{}/root", child.id()));
+                root.join(folder.strip_prefix("/").expect("an absolute path"))
+            }
+            _ => folder,
+        }
+    }
+
     fn run_file_path(&self) -> PathBuf {
-        self.dir.join("weir-data/run.json")
+        self.data_dir().join("run.json")
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
@@ -256,22 +297,6 @@ impl Drop for Weir {
             eprintln!("--- weir's own words ({}) ---\n{}", self.dir.display(), self.stderr());
         }
     }
-}
-
-/// Deployments that name no group would all be members of one: each start and kill of one would rebalance the others.
-fn in_a_group_of_its_own(yaml: &str) -> String {
-    if !yaml.contains("kafka:") || yaml.contains("group:") {
-        return yaml.to_owned();
-    }
-    let group = format!("group: g-{}", uuid::Uuid::new_v4().simple());
-    let lines = || yaml.lines();
-    if lines().any(|line| line.starts_with("drain: {")) {
-        return yaml.replacen("drain: {", &format!("drain: {{ {group},"), 1);
-    }
-    if lines().any(|line| line == "drain:") {
-        return yaml.replacen("drain:\n", &format!("drain:\n  {group}\n"), 1);
-    }
-    format!("{}\ndrain: {{ {group} }}\n", yaml.trim_end())
 }
 
 /// A number of the status; panics if it is not there.
