@@ -103,7 +103,7 @@ impl S3Store {
         if failure.is_of_credentials() {
             self.runtime.block_on(self.clients.renew());
         }
-        failure.into_error(action, self.object(key))
+        failure.at(self.clients.endpoint()).into_error(action, self.object(key))
     }
 
     fn root(&self) -> String {

@@ -47,6 +47,14 @@ impl Failure {
         Failure::NoAnswer(why)
     }
 
+    /// Names the server, if it has an address of its own.
+    pub(super) fn at(self, endpoint: Option<&str>) -> Failure {
+        match (self, endpoint) {
+            (Failure::NoAnswer(why), Some(endpoint)) => Failure::NoAnswer(format!("{endpoint}: {why}")),
+            (failure, _) => failure,
+        }
+    }
+
     pub(super) fn late(limit: Duration) -> Failure {
         Failure::NoAnswer(format!("no answer within {} s", limit.as_secs()))
     }
@@ -103,6 +111,7 @@ impl Failure {
             Failure::NoAnswer(why) if why.contains("no credentials found in chain") => {
                 return Some(NO_CREDENTIALS);
             }
+            Failure::NoAnswer(why) if why.contains("peer certificate") => return Some(CERTIFICATE),
             Failure::NoAnswer(_) => return None,
             Failure::Unsendable(why) if why.contains("credentials") => return Some(NO_CREDENTIALS),
             Failure::Unsendable(_) => return Some("correct `store.to`, `store.endpoint` and `store.region`"),
@@ -139,6 +148,9 @@ impl Failure {
 const NO_CREDENTIALS: &str =
     "give it credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or the machine's or pod's role";
 
+const CERTIFICATE: &str = "give the server a certificate that is good for its name and for now, and this process the authority that signed it \
+     (a PEM file, in the environment variable SSL_CERT_FILE)";
+
 const KMS: &str =
     "correct `store.sse_kms`, and allow these credentials kms:GenerateDataKey and kms:Decrypt on that key";
 
@@ -147,20 +159,27 @@ fn is_expired(code: &str) -> bool {
     matches!(code, "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "RequestExpired")
 }
 
+/// The SDK's words for "it did not get there", which say nothing to who reads them.
+const WRAPPERS: [&str; 4] = ["dispatch failure", "io error", "other", "client error (Connect)"];
+
 /// An error with its causes in one line.
 fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
+    let mut texts = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        texts.push(error.to_string());
+        next = error.source();
+    }
+    let last = texts.len() - 1;
+    let mut told: Vec<&str> = Vec::new();
+    for (n, text) in texts.iter().enumerate() {
+        if (n == last || !WRAPPERS.contains(&text.as_str())) && told.last().is_none_or(|before| !before.ends_with(text))
+        {
+            told.push(text);
         }
-        cause = error.source();
     }
     // The SDK lists on lines of their own what it tried.
-    text.lines().map(str::trim).collect::<Vec<_>>().join("; ")
+    told.join(": ").lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -200,6 +219,28 @@ mod tests {
             assert!(text.contains("s3://b/k") && text.contains(code) && text.contains(fix), "{text}");
         }
         assert_eq!(Failure::no_answer("connection refused".to_owned()).kind(), Kind::Retry);
+        let unknown = Failure::no_answer("invalid peer certificate: UnknownIssuer".to_owned());
+        let error = unknown.into_error("create", "s3://b/k".to_owned());
+        assert!(error.kind() == Kind::Stop && error.to_string().contains("SSL_CERT_FILE"), "{error}");
+    }
+
+    #[test]
+    fn causes_are_told_without_what_only_wraps_them() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Wrapped(&'static str, #[source] Option<Box<Wrapped>>);
+        let chained = |texts: &[&'static str]| {
+            let wrap = |inner: Option<Box<Wrapped>>, text: &&'static str| Some(Box::new(Wrapped(text, inner)));
+            chain(&*texts.iter().rev().fold(None, wrap).unwrap())
+        };
+        let refused = "tcp connect error: Connection refused";
+        let texts = ["dispatch failure", "io error", "client error (Connect)", refused, "Connection refused"];
+        assert_eq!(chained(&texts), refused);
+        assert_eq!(
+            chained(&["dispatch failure", "other", "no credentials\n  tried this"]),
+            "no credentials; tried this"
+        );
+        assert_eq!(chained(&["dispatch failure"]), "dispatch failure");
     }
 
     #[test]

@@ -38,6 +38,11 @@ impl Clients {
         Client::clone(&self.current.load())
     }
 
+    /// As configured.
+    pub(super) fn endpoint(&self) -> Option<&str> {
+        self.s3.endpoint.as_deref()
+    }
+
     /// Reads the default chain from its beginning. Credentials are renewed before they end without this; but those that
     /// were withdrawn or exchanged earlier would be kept until then, and a profile's file is read once per client.
     pub(super) async fn renew(&self) {
