@@ -3,7 +3,8 @@
 
 mod intervals;
 
-pub use intervals::{Intervals, SourceSeen, Sources};
+pub use crate::log::Intervals;
+pub use intervals::{SourceSeen, Sources};
 
 use std::collections::HashMap;
 

@@ -140,6 +140,16 @@ impl Lane {
         self.inner.cursor.load(Ordering::Acquire)
     }
 
+    /// The cursor as its file says: where the lane stands after a kill.
+    pub fn persisted_cursor(&self) -> u64 {
+        self.inner.persisted.lock().unwrap_or_else(PoisonError::into_inner).cursor
+    }
+
+    /// The lane's own folder, for what its reader keeps beside the cursor.
+    pub fn folder(&self) -> &Path {
+        &self.inner.folder
+    }
+
     /// When the oldest row that is not delivered was appended, milliseconds since the epoch; `None`: all that can be read is delivered. Read
     /// from the disk once per position of the cursor.
     pub fn oldest_undelivered_ms(&self) -> Option<i64> {

@@ -43,6 +43,7 @@ mod disk;
 mod format;
 mod health;
 mod inspect;
+mod intervals;
 mod lane;
 mod lane_writer;
 mod lock;
@@ -57,6 +58,7 @@ mod writer;
 mod tests;
 
 pub use inspect::{Damage, LaneReport, SegmentReport, TopicReport, VerifyReport, inspect, verify};
+pub use intervals::Intervals;
 pub use lane::Lane;
 pub use reader::Reader;
 

@@ -1,16 +1,20 @@
 //! One lane on its way to its partition: reads the log from the cursor on, sends, keeps account of what is in flight.
 
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fail::fail_point;
 
 use super::caution::Caution;
 use super::client::{Problem, ProblemSlot, lock};
+use super::mark::{Mark, Trail};
 use super::message::{self, SourceText};
 use super::producer::{NotSent, Producer, opaque};
+use super::read_back::{self, Already, ReadBack};
 use super::run::Backoff;
 use super::window::Window;
-use super::{LaneStatus, pins};
+use super::{LaneStatus, mark, pins};
+use crate::config;
 use crate::log::{Item, Lane, LogError, Reader};
 use crate::record::ContentType;
 
@@ -44,16 +48,29 @@ pub(super) struct LaneFeed {
     /// Set by a refusal, until what was refused is acknowledged.
     caution: Option<Caution>,
     problem: ProblemSlot,
+    /// What is on disk of the last acknowledgement; `None` until it was read.
+    trail: Option<Trail>,
+    look: Look,
+    /// Rows that a look found on the topic: they are not sent again.
+    already: Already,
+}
+
+/// Whether the lane knows which of its rows stand on the topic.
+enum Look {
+    /// Not looked at since this window began.
+    Due,
+    UnderWay(Box<ReadBack>),
+    Done,
 }
 
 impl LaneFeed {
     pub(super) fn new(lane: Lane, index: usize) -> Self {
-        let cursor = lane.cursor();
+        let (cursor, synced) = (lane.cursor(), lane.synced());
         LaneFeed {
             lane,
             index,
             partition: None,
-            window: Arc::new(Mutex::new(Window::new(cursor))),
+            window: Arc::new(Mutex::new(Window::new(cursor, synced))),
             reader: None,
             held: None,
             source: SourceText::default(),
@@ -61,6 +78,9 @@ impl LaneFeed {
             backoff: Backoff::default(),
             caution: None,
             problem: ProblemSlot::default(),
+            trail: None,
+            look: Look::Due,
+            already: Already::default(),
         }
     }
 
@@ -87,20 +107,24 @@ impl LaneFeed {
 
     /// The producer is gone: a new window from the cursor on.
     pub(super) fn restart(&mut self) -> Arc<Mutex<Window>> {
-        let cursor = lock(&self.window).cursor();
-        self.window = Arc::new(Mutex::new(Window::new(cursor)));
+        let fresh = {
+            let window = lock(&self.window);
+            Window::new(window.cursor(), window.sent_until())
+        };
+        self.window = Arc::new(Mutex::new(fresh));
+        self.look = Look::Due;
         self.reader = None;
         self.held = None;
         self.window()
     }
 
     /// Sends up to a turn's messages while fewer than `share` bytes of this lane are in flight.
-    pub(super) fn feed(&mut self, producer: &Producer, share: u64) -> Fed {
+    pub(super) fn feed(&mut self, producer: &Producer, share: u64, kafka: &config::Kafka) -> Fed {
         let Some(partition) = self.partition else { return Fed::Nothing };
         if let Some(refused) = self.rewind_after_a_refusal() {
             return refused;
         }
-        if !self.backoff.due() {
+        if !self.backoff.due() || !self.knows_what_was_sent(partition, kafka) {
             return Fed::Nothing;
         }
         let mut sent = Fed::Nothing;
@@ -135,6 +159,114 @@ impl LaneFeed {
             }
         }
         sent
+    }
+
+    /// Looks at the partition first if rows may have been sent so long ago that the drain has forgotten them. `false`: not yet known.
+    fn knows_what_was_sent(&mut self, partition: u32, kafka: &config::Kafka) -> bool {
+        let (window, now_ms) = (kafka.resend_window, now_ms());
+        if self.trail.is_none() {
+            match Mark::load(self.lane.folder()) {
+                Ok(mark) => self.trail = Some(Trail::new(mark)),
+                Err(error) => {
+                    self.fail(&format!("failed to read {}: {error}", self.lane.folder().join(mark::FILE).display()));
+                    return false;
+                }
+            }
+        }
+        let (cursor, sent_until, idle) = {
+            let window = lock(&self.window);
+            (window.cursor(), window.sent_until(), window.is_empty())
+        };
+        let mark = self.trail.as_ref().and_then(Trail::written);
+        if let Look::Due = self.look {
+            match mark.filter(|mark| cursor < sent_until && mark.is_old(now_ms, window)) {
+                None => self.look = Look::Done,
+                Some(mark) => {
+                    let wanted = read_back::Wanted { log: self.lane.log(), lane: self.lane.lane(), cursor };
+                    let from = mark.offset_for(cursor);
+                    match ReadBack::start(kafka, self.lane.topic(), partition, from, wanted) {
+                        Ok(reading) => {
+                            self.say_that_it_looks(&reading, partition);
+                            self.look = Look::UnderWay(Box::new(reading));
+                        }
+                        Err(why) => self.cannot_look(partition, &why),
+                    }
+                }
+            }
+        }
+        if let Look::UnderWay(reading) = &mut self.look {
+            match reading.step() {
+                Ok(None) => {}
+                Ok(Some(already)) => {
+                    tracing::info!(
+                        topic = self.lane.topic(),
+                        lane = self.lane.lane(),
+                        rows = already.count(),
+                        "looked at partition {partition}: {} of the lane's rows are on it already and are not sent again",
+                        already.count()
+                    );
+                    self.already = already;
+                    self.look = Look::Done;
+                    self.problem.clear();
+                }
+                Err(why) => {
+                    self.look = Look::Due;
+                    self.cannot_look(partition, &why);
+                }
+            }
+        }
+        if !matches!(self.look, Look::Done) {
+            return false;
+        }
+        let clean = idle && cursor >= sent_until && self.lane.persisted_cursor() >= cursor;
+        if let Some(mark) = self.trail.as_ref().and_then(|trail| trail.before_sending(cursor, clean, now_ms, window)) {
+            self.keep(mark);
+        }
+        true
+    }
+
+    fn say_that_it_looks(&self, reading: &ReadBack, partition: u32) {
+        let (from, end) = reading.range();
+        let (topic, lane) = (self.lane.topic(), self.lane.lane());
+        let what = format!(
+            "lane {lane} of `{topic}` was not acknowledged for long: looking at offsets {from} to {end} of partition {partition} for rows that \
+             were sent before"
+        );
+        tracing::info!(topic, lane, "{what}");
+        if reading.gone {
+            tracing::warn!(
+                topic,
+                lane,
+                "the topic has deleted messages that lane {lane} sent since its last acknowledgement (retention.ms): a row that was among them is \
+                 sent again and stored twice"
+            );
+        }
+        self.problem.set(what);
+    }
+
+    fn cannot_look(&mut self, partition: u32, why: &str) {
+        let path = self.lane.folder().join(mark::FILE);
+        self.fail(&format!(
+            "failed to look at partition {partition} of `{}` for rows that were sent before: {why}; this needs the right to read the topic. To go on \
+             without it, and have them stored twice, stop weir and remove {}",
+            self.topic(),
+            path.display()
+        ));
+    }
+
+    /// Writes a mark. Where that fails an older one stays, which is as true: the rows must go on, they are what fills the disk.
+    fn keep(&mut self, mark: Mark) {
+        match mark.save(self.lane.folder()) {
+            Ok(()) => {
+                if let Some(trail) = &mut self.trail {
+                    trail.wrote(mark);
+                }
+            }
+            Err(error) => {
+                let path = self.lane.folder().join(mark::FILE);
+                tracing::debug!(path = %path.display(), %error, "failed to keep what was acknowledged last");
+            }
+        }
     }
 
     /// Messages that may be sent in this turn.
@@ -191,20 +323,24 @@ impl LaneFeed {
 
     fn send(&mut self, producer: &Producer, partition: u32, item: &Item) -> Result<(), NotSent> {
         let damaged;
-        let (seq, next, key, value, headers) = match item {
+        let (seq, next, epoch, key, value, headers) = match item {
             Item::Row(row) => {
                 let headers = message::headers(row.content_type, row.source, &mut self.source, row.seq, None);
-                (row.seq, row.seq + 1, row.key.as_deref(), row.value.as_ref(), headers)
+                (row.seq, row.seq + 1, row.source.epoch, row.key.as_deref(), row.value.as_ref(), headers)
             }
             Item::Damaged { seq, next, source, why, .. } => {
                 damaged = message::damaged_value(*seq, *next, *source, why);
                 let headers = message::headers(ContentType::Json, *source, &mut self.source, *seq, Some(*next));
-                (*seq, *next, None, damaged.as_slice(), headers)
+                (*seq, *next, source.epoch, None, damaged.as_slice(), headers)
             }
         };
         debug_assert!(next > seq);
         let bytes = u32::try_from(value.len() + key.map_or(0, <[u8]>::len)).unwrap_or(u32::MAX);
         let slot = lock(&self.window).push(next, bytes);
+        if self.already.holds(epoch, seq, next) {
+            lock(&self.window).settle(slot, Ok(None));
+            return Ok(());
+        }
         let sent = producer.send(self.lane.topic(), partition, key, value, headers, opaque(self.index, slot));
         if sent.is_err() {
             lock(&self.window).pop();
@@ -213,17 +349,26 @@ impl LaneFeed {
     }
 
     /// Tells the log how far Kafka has acknowledged; returns whether it moved.
-    pub(super) fn advance(&mut self) -> bool {
-        let cursor = lock(&self.window).cursor();
-        if cursor <= self.advanced {
-            return false;
+    pub(super) fn advance(&mut self, resend_window: Duration) -> bool {
+        let (cursor, mark) = {
+            let window = lock(&self.window);
+            (window.cursor(), window.mark())
+        };
+        let moved = cursor > self.advanced;
+        if moved {
+            fail_point!("publish_acked");
+            self.lane.advance(cursor);
+            self.advanced = cursor;
+            self.backoff.worked();
+            self.problem.clear();
         }
-        fail_point!("publish_acked");
-        self.lane.advance(cursor);
-        self.advanced = cursor;
-        self.backoff.worked();
-        self.problem.clear();
-        true
+        let persisted = self.lane.persisted_cursor();
+        if let (Some((seq, offset)), Some(trail)) = (mark, &mut self.trail)
+            && let Some(mark) = trail.note(Mark { seq, offset, at_ms: now_ms() }, persisted, resend_window)
+        {
+            self.keep(mark);
+        }
+        moved
     }
 
     /// Whether everything synced is acknowledged.
@@ -248,4 +393,10 @@ impl LaneFeed {
             problem: topic_problem.or_else(|| self.problem.get()),
         }
     }
+}
+
+/// Milliseconds since the epoch.
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -73,6 +73,14 @@ pub(crate) fn damaged_value(seq: u64, next: u64, source: Source, why: &str) -> V
     record.to_string().into_bytes()
 }
 
+/// The number of a header: decimal digits and nothing else.
+pub(crate) fn number(value: &[u8]) -> Option<u64> {
+    if value.is_empty() || value.len() > 20 || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use rdkafka::message::Headers;
@@ -111,5 +119,14 @@ mod tests {
             assert!(value.get(key).is_some(), "{key} is always present");
         }
         assert!(value["error"].as_str().unwrap().contains("rows 5..9"));
+    }
+
+    #[test]
+    fn numbers_are_decimal_text_and_nothing_else() {
+        assert_eq!(number(b"0"), Some(0));
+        assert_eq!(number(b"18446744073709551615"), Some(u64::MAX));
+        for bad in [&b""[..], b"+1", b"-1", b" 1", b"1e3", b"18446744073709551616", b"\x00\x00\x00\x01", b"\xff"] {
+            assert_eq!(number(bad), None, "{bad:?}");
+        }
     }
 }

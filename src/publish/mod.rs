@@ -4,6 +4,9 @@
 //! only settles slots. Nothing is ever dropped here: a full queue holds the reader back, a refused message makes its lane start again from the cursor,
 //! a fatal error makes a new producer that sends everything from the cursors again, with the same `source` and `seq`, which is how the drain knows resends.
 //!
+//! The drain forgets a source after `drain.resend_window`; a lane that may have sent rows longer ago than half of it reads its partition back first
+//! (`mark`, `read_back`).
+//!
 //! A lane's partition is fixed when the topic's partition count is first known (`pins`); until then the lane just fills.
 
 pub mod message;
@@ -11,8 +14,10 @@ pub mod message;
 mod caution;
 mod client;
 mod lane;
+mod mark;
 mod pins;
 mod producer;
+mod read_back;
 mod run;
 mod topic_settings;
 pub(crate) mod topics;

@@ -51,19 +51,21 @@ pub(crate) fn load(folder: &Path) -> Result<Option<u32>, PinError> {
     }
 }
 
-/// Pins a partition count for good: written aside, synced, renamed.
+/// Pins a partition count for good.
 pub(crate) fn save(folder: &Path, partitions: u32) -> Result<(), PinError> {
-    let path = folder.join(FILE);
-    let write = || -> io::Result<()> {
-        fs::create_dir_all(folder)?;
-        let aside = folder.join(".partitions.json.new");
-        let mut file = File::create(&aside)?;
-        file.write_all(&serde_json::to_vec(&Pin { partitions })?)?;
-        file.sync_all()?;
-        fs::rename(&aside, &path)?;
-        File::open(folder)?.sync_all()
-    };
-    write().map_err(|source| PinError::Io { verb: "write", path: path.clone(), source })
+    let write = || put(folder, FILE, &serde_json::to_vec(&Pin { partitions })?);
+    write().map_err(|source| PinError::Io { verb: "write", path: folder.join(FILE), source })
+}
+
+/// Makes `folder/name`, whole or not at all: written aside, synced, renamed.
+pub(super) fn put(folder: &Path, name: &str, text: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let aside = folder.join(format!(".{name}.new"));
+    let mut file = File::create(&aside)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    fs::rename(&aside, folder.join(name))?;
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use rdkafka::ClientContext;
 use rdkafka::client::Client;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::OwnedHeaders;
+use rdkafka::message::{Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 
 use super::PublishError;
@@ -69,7 +69,7 @@ impl Reports {
         settled.messages
     }
 
-    fn settle(&self, opaque: usize, result: Result<(), String>) {
+    fn settle(&self, opaque: usize, result: Result<Option<u64>, String>) {
         let (lane, slot) = (opaque >> SLOT_BITS, opaque as u64 & SLOT_MASK);
         let windows = self.windows.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(window) = windows.get(lane) {
@@ -110,7 +110,8 @@ impl ProducerContext for Context {
 
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
         match result {
-            Ok(_) => self.0.settle(opaque, Ok(())),
+            // A message that the broker knows already has no offset (-1).
+            Ok(message) => self.0.settle(opaque, Ok(u64::try_from(message.offset()).ok())),
             Err((error, _)) => self.0.settle(opaque, Err(error.to_string())),
         }
     }

@@ -268,7 +268,7 @@ impl Run {
             if let Some(pinned) = topic.pinned.filter(|_| lane.partition().is_none()) {
                 lane.place(pinned);
             }
-            match lane.feed(producer, share) {
+            match lane.feed(producer, share, &self.kafka) {
                 Fed::Sent => {
                     fail_point!("publish_sent");
                     moved = true;
@@ -285,7 +285,7 @@ impl Run {
         if self.advanced_at.elapsed() >= every {
             self.advanced_at = Instant::now();
             for lane in &mut self.lanes {
-                if lane.advance() {
+                if lane.advance(self.kafka.resend_window) {
                     self.rebuild.worked();
                     self.problem.clear();
                 }

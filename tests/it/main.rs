@@ -18,6 +18,7 @@ mod loud;
 mod lost_answers;
 mod outage;
 mod path;
+mod read_back;
 mod s3_faults;
 mod s3_store;
 mod secrets;

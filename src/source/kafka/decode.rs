@@ -3,7 +3,7 @@
 use rdkafka::Timestamp;
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 
-use crate::publish::message::{CONTENT_TYPE, SEQ, SEQ_NEXT, SOURCE};
+use crate::publish::message::{CONTENT_TYPE, SEQ, SEQ_NEXT, SOURCE, number};
 use crate::source::ContentType;
 use crate::source::spool::Stored;
 
@@ -53,25 +53,9 @@ fn content_type(value: &[u8]) -> ContentType {
     }
 }
 
-fn number(value: &[u8]) -> Option<u64> {
-    if value.is_empty() || value.len() > 20 || !value.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(value).ok()?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_decimal_text_and_nothing_else() {
-        assert_eq!(number(b"0"), Some(0));
-        assert_eq!(number(b"18446744073709551615"), Some(u64::MAX));
-        for bad in [&b""[..], b"+1", b"-1", b" 1", b"1e3", b"18446744073709551616", b"\x00\x00\x00\x01", b"\xff"] {
-            assert_eq!(number(bad), None, "{bad:?}");
-        }
-    }
 
     #[test]
     fn everything_but_protobuf_is_read_as_json() {

@@ -1,0 +1,132 @@
+//! A gateway that was away for longer than the drain remembers it: what had arrived without an acknowledgement is neither sent nor stored again.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use weir::app::once::{self, Once};
+use weir::config::Config;
+
+use crate::kafka_path::{assert_nothing_is_missing, read_topic};
+use crate::support::model::Model;
+use crate::support::until;
+use crate::support::weir::{Weir, number};
+use crate::support::{kafka, parquet};
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// The files that say when each lane of a topic was acknowledged last.
+fn marks(data_dir: &Path, topic: &str) -> Vec<PathBuf> {
+    let lanes = std::fs::read_dir(data_dir.join("log").join(topic)).expect("the log");
+    let paths = lanes.flatten().map(|lane| lane.path().join("acknowledged.json"));
+    paths.filter(|path| path.exists()).collect()
+}
+
+/// Makes it look as if the lane had been away for eight days.
+fn age(path: &Path) {
+    let mut mark: serde_json::Value = serde_json::from_slice(&std::fs::read(path).expect("a mark")).expect("JSON");
+    let at_ms = mark["at_ms"].as_i64().expect("a time");
+    mark["at_ms"] = (at_ms - 8 * DAY_MS).into();
+    std::fs::write(path, mark.to_string()).expect("the mark");
+}
+
+/// A gateway that logs and publishes to one partition by two lanes.
+fn gateway(topic: &str) -> Weir {
+    let model = Model::start();
+    Weir::new(&format!(
+        "roles: [gateway]\nroutes: {{ m: {{ upstream: {}, model: {topic} }} }}\nkafka: {{ brokers: [{}], lanes: 2 }}\n",
+        model.url(),
+        kafka::brokers()
+    ))
+}
+
+/// Drains the topic once, with a drain that remembers nobody for longer than a millisecond.
+fn drain(folder: &Path, topic: &str) {
+    let yaml = format!(
+        "version: 1\nroles: [drain]\ndata_dir: {dir}\nstore: {{ to: {dir}/parquet }}\nkafka: {{ brokers: [{}] }}\ndrain: {{ topics: [{topic}] }}\n",
+        kafka::brokers(),
+        dir = folder.display(),
+    );
+    let mut config = Config::from_yaml("drain", &yaml, &|_| None).expect("a configuration");
+    config.drain.resend_window = Duration::from_millis(1);
+    once::drain(Once { config: &config, new_generation: false, progress: &mut |_| {} }).expect("it drains");
+}
+
+/// A message that somebody else's producer sent, after a moment: the drain's clock goes on, and it forgets the others.
+fn somebody_else(topic: &str) {
+    std::thread::sleep(Duration::from_millis(50));
+    let producer: BaseProducer = kafka::client(&kafka::brokers()).create().expect("a producer");
+    let record =
+        BaseRecord::<(), [u8]>::to(topic).partition(0).payload(&br#"{"id":"else","inputs":{},"outputs":{}}"#[..]);
+    producer.send(record).map_err(|(error, _)| error).expect("it is queued");
+    producer.flush(Duration::from_secs(60)).expect("it is sent");
+}
+
+#[test]
+fn rows_that_arrived_before_a_long_absence_are_not_sent_again() {
+    let topic = kafka::topic(&kafka::brokers(), "absence", 1);
+    let mut weir = gateway(&topic);
+    let dies = "publish_acked=panic";
+    assert!(weir.up_to_die(dies), "{}", weir.stderr());
+    // It dies at the first acknowledgement, before a cursor has moved: what it had sent is on the topic.
+    let mut client = weir.client();
+    let mut answered = 0;
+    while answered < 2_000 && client.post("/predict", format!(r#"{{"x":{answered}}}"#).as_bytes()).is_ok() {
+        answered += 1;
+    }
+    weir.until_dead(dies);
+    let data_dir = weir.dir.join("weir-data");
+    let marks = marks(&data_dir, &topic);
+    assert!(!marks.is_empty(), "a lane leaves a mark before it sends");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    drain(folder.path(), &topic);
+    let stored = parquet::column(&folder.path().join("parquet"), "id").len();
+    assert!(stored > 0, "something had arrived");
+    somebody_else(&topic);
+    drain(folder.path(), &topic);
+
+    marks.iter().for_each(|path| age(path));
+    weir.up();
+    let mut client = weir.client();
+    for n in 0..20 {
+        client.post("/predict", format!(r#"{{"x":{n}}}"#).as_bytes()).expect("an answer");
+    }
+    until("everything is delivered", || {
+        let status = weir.status();
+        number(&status, "/calls/pending") == 0 && number(&status, "/rows/backlog") == 0
+    });
+    assert!(weir.stderr().contains("was not acknowledged for long: looking at offsets"), "{}", weir.stderr());
+    let appended = number(&weir.status(), "/rows/appended");
+    assert!(weir.term().success());
+
+    drain(folder.path(), &topic);
+    let mut ids = parquet::column(&folder.path().join("parquet"), "id");
+    ids.retain(|id| id != "else");
+    let rows = ids.len();
+    ids.sort();
+    ids.dedup();
+    assert_eq!((ids.len(), rows as u64), (rows, appended), "each row is stored once");
+}
+
+#[test]
+fn a_mark_that_cannot_be_read_costs_a_look_and_no_row() {
+    let topic = kafka::topic(&kafka::brokers(), "marks", 1);
+    let mut weir = gateway(&topic);
+    assert!(weir.up_to_die("publish_acked=panic"));
+    let mut client = weir.client();
+    let mut sent = 0;
+    while sent < 2_000 && client.post("/predict", br#"{"x":1}"#).is_ok() {
+        sent += 1;
+    }
+    weir.until_dead("publish_acked=panic");
+    for path in marks(&weir.dir.join("weir-data"), &topic) {
+        std::fs::write(path, "{").expect("the mark");
+    }
+    weir.up();
+    until("everything is delivered", || number(&weir.status(), "/rows/backlog") == 0);
+    let appended = number(&weir.status(), "/rows/appended");
+    assert!(weir.term().success());
+    let seen = read_topic(&kafka::brokers(), &topic, 1);
+    assert_eq!(assert_nothing_is_missing(&seen, appended), 0, "no row is on the topic twice");
+}
