@@ -56,6 +56,9 @@ pub struct Lane {
     pub lane: u32,
     pub partition: Option<u32>,
     pub backlog: u64,
+    /// Rows that the topic refused for their size and took with less in them, since the start.
+    #[serde(default)]
+    pub shortened: u64,
     pub error: Option<String>,
 }
 
@@ -155,6 +158,7 @@ impl Lane {
             lane: l.lane,
             partition: l.partition,
             backlog: l.synced.saturating_sub(l.cursor),
+            shortened: l.shortened,
             error: l.problem.as_ref().map(ToString::to_string),
         }
     }
@@ -241,7 +245,12 @@ impl Status {
         ));
         for lane in &self.publisher {
             let partition = lane.partition.map_or("not yet known".to_string(), |p| format!("partition {p}"));
-            line(format!("publish {}/{} -> {partition}  backlog {}", lane.topic, lane.lane, count(lane.backlog)));
+            let shortened = match lane.shortened {
+                0 => String::new(),
+                n => format!("  shortened {} (the topic refused them for their size)", count(n)),
+            };
+            let backlog = count(lane.backlog);
+            line(format!("publish {}/{} -> {partition}  backlog {backlog}{shortened}", lane.topic, lane.lane));
         }
         for partition in &self.drain {
             line(format!("drain   {}", partition.words));

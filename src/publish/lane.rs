@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fail::fail_point;
+use rdkafka::error::RDKafkaErrorCode;
 
 use super::caution::Caution;
 use super::client::{Problem, ProblemSlot, lock};
@@ -12,11 +13,13 @@ use super::message::{self, SourceText};
 use super::producer::{NotSent, Producer, opaque};
 use super::read_back::{self, Already, ReadBack};
 use super::run::Backoff;
+use super::shorten::Shorten;
 use super::window::Window;
 use super::{LaneStatus, mark, pins};
 use crate::config;
 use crate::log::{Item, Lane, LogError, Reader};
 use crate::record::ContentType;
+use crate::record::wire::lighter::{Lighter, lighter};
 
 /// Messages that one lane sends before the next one has its turn.
 const TURN: usize = 512;
@@ -51,6 +54,10 @@ pub(super) struct LaneFeed {
     /// What is on disk of the last acknowledgement; `None` until it was read.
     trail: Option<Trail>,
     look: Look,
+    /// The row that the topic refused for its size, and how it is sent instead.
+    shorten: Option<Shorten>,
+    /// Rows that got through with less in them.
+    shortened: u64,
     /// Rows that a look found on the topic: they are not sent again.
     already: Already,
 }
@@ -81,6 +88,8 @@ impl LaneFeed {
             trail: None,
             look: Look::Due,
             already: Already::default(),
+            shorten: None,
+            shortened: 0,
         }
     }
 
@@ -127,6 +136,8 @@ impl LaneFeed {
         if !self.backoff.due() || !self.knows_what_was_sent(partition, kafka) {
             return Fed::Nothing;
         }
+        let cursor = lock(&self.window).cursor();
+        self.count_shortened(cursor);
         let mut sent = Fed::Nothing;
         for _ in 0..self.messages_at_once() {
             if lock(&self.window).unsettled_bytes() >= share {
@@ -152,7 +163,21 @@ impl LaneFeed {
                     return if sent == Fed::Sent { Fed::Sent } else { Fed::QueueFull };
                 }
                 Err(NotSent::Refused(error)) => {
+                    let seq = match &item {
+                        Item::Row(row) => row.seq,
+                        Item::Damaged { seq, .. } => *seq,
+                    };
                     self.held = Some(item);
+                    // Larger than the producer sends: `kafka.max_record` was lowered since it was logged.
+                    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
+                        if self.shorten.is_some_and(|other| !other.is_of(seq)) {
+                            break; // one at a time
+                        }
+                        self.shorten = Shorten::next(self.shorten, seq);
+                        if self.shorten.is_some() {
+                            continue;
+                        }
+                    }
                     self.fail(&error.to_string());
                     return Fed::Refused;
                 }
@@ -287,16 +312,26 @@ impl LaneFeed {
     /// When a message was refused and nothing is under way any more, everything from the cursor on is sent again.
     fn rewind_after_a_refusal(&mut self) -> Option<Fed> {
         let mut window = lock(&self.window);
-        let why = window.failure()?.to_owned();
+        let refusal = window.failure()?.clone();
         if window.unsettled() > 0 {
             return Some(Fed::Nothing);
         }
+        let (alone, seq) = (window.len() == 1, window.cursor());
         let refused_until = window.rewind();
         self.caution = Some(Caution::after(window.cursor(), refused_until));
         drop(window);
         self.reader = None;
         self.held = None;
-        self.fail(&format!("kafka refused a message: {why}"));
+        if refusal.too_large {
+            if alone {
+                self.shorten = Shorten::next(self.shorten, seq);
+            }
+            // One among others: the next attempt is made with it alone.
+            if !alone || self.shorten.is_some() {
+                return Some(Fed::Nothing);
+            }
+        }
+        self.fail(&format!("kafka refused a message: {}", refusal.why));
         Some(Fed::Refused)
     }
 
@@ -335,6 +370,14 @@ impl LaneFeed {
             }
         };
         debug_assert!(next > seq);
+        let shorter = match (item, Shorten::of(self.shorten, seq)) {
+            (Item::Row(row), Some(how)) => lighter(row.content_type, value, how).or_else(|| {
+                self.shorten = Shorten::next(self.shorten, seq);
+                lighter(row.content_type, value, Lighter::Bare)
+            }),
+            _ => None,
+        };
+        let value = shorter.as_deref().unwrap_or(value);
         let bytes = u32::try_from(value.len() + key.map_or(0, <[u8]>::len)).unwrap_or(u32::MAX);
         let slot = lock(&self.window).push(next, bytes);
         if self.already.holds(epoch, seq, next) {
@@ -359,6 +402,7 @@ impl LaneFeed {
             fail_point!("publish_acked");
             self.lane.advance(cursor);
             self.advanced = cursor;
+            self.count_shortened(cursor);
             self.backoff.worked();
             self.problem.clear();
         }
@@ -369,6 +413,28 @@ impl LaneFeed {
             self.keep(mark);
         }
         moved
+    }
+
+    fn count_shortened(&mut self, cursor: u64) {
+        let Some(shorten) = self.shorten.filter(|shorten| shorten.is_done(cursor)) else { return };
+        self.shorten = None;
+        self.shortened += 1;
+        let (topic, lane) = (self.lane.topic(), self.lane.lane());
+        let left_out = match shorten.how {
+            Lighter::WithoutBodies => "its bodies",
+            Lighter::Bare => "its inputs, outputs and long fields",
+        };
+        // The first is said aloud, the others are counted.
+        if self.shortened == 1 {
+            tracing::warn!(
+                topic,
+                lane,
+                "topic `{topic}` refused a row for its size (max.message.bytes) and got it without {left_out}; such rows are counted as \
+                 `shortened` in `weir status --json`; `weir check` says how to let them in"
+            );
+        } else {
+            tracing::debug!(topic, lane, shortened = self.shortened, "sent a row without {left_out}");
+        }
     }
 
     /// Whether everything synced is acknowledged.
@@ -390,6 +456,7 @@ impl LaneFeed {
             cursor: window.cursor(),
             synced: self.lane.synced(),
             in_flight: window.unsettled(),
+            shortened: self.shortened,
             problem: topic_problem.or_else(|| self.problem.get()),
         }
     }

@@ -19,6 +19,7 @@ mod pins;
 mod producer;
 mod read_back;
 mod run;
+mod shorten;
 mod topic_settings;
 pub(crate) mod topics;
 mod window;
@@ -76,6 +77,8 @@ pub struct LaneStatus {
     pub synced: u64,
     /// Messages sent and not acknowledged.
     pub in_flight: usize,
+    /// Rows that the topic refused for their size and took with less in them, since the start.
+    pub shortened: u64,
     /// Why this lane does not move, and since when.
     pub problem: Option<Problem>,
 }

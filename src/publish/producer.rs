@@ -14,7 +14,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _,
 
 use super::PublishError;
 use super::client::{ClientLog, ProblemSlot, client_config, lock};
-use super::window::Window;
+use super::window::{Refusal, Window};
 use crate::config;
 
 /// How long the poll thread waits for a report before it looks whether it should end.
@@ -69,7 +69,7 @@ impl Reports {
         settled.messages
     }
 
-    fn settle(&self, opaque: usize, result: Result<Option<u64>, String>) {
+    fn settle(&self, opaque: usize, result: Result<Option<u64>, Refusal>) {
         let (lane, slot) = (opaque >> SLOT_BITS, opaque as u64 & SLOT_MASK);
         let windows = self.windows.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(window) = windows.get(lane) {
@@ -112,7 +112,10 @@ impl ProducerContext for Context {
         match result {
             // A message that the broker knows already has no offset (-1).
             Ok(message) => self.0.settle(opaque, Ok(u64::try_from(message.offset()).ok())),
-            Err((error, _)) => self.0.settle(opaque, Err(error.to_string())),
+            Err((error, _)) => {
+                let too_large = error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge);
+                self.0.settle(opaque, Err(Refusal { why: error.to_string(), too_large }));
+            }
         }
     }
 }

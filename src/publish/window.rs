@@ -15,7 +15,15 @@ pub(crate) struct Window {
     sent: VecDeque<Sent>,
     unsettled: usize,
     unsettled_bytes: u64,
-    failure: Option<String>,
+    failure: Option<Refusal>,
+}
+
+/// Why a message was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub why: String,
+    /// It, or the batch it was in, is larger than the topic takes.
+    pub too_large: bool,
 }
 
 /// An offset that no message has.
@@ -83,9 +91,14 @@ impl Window {
         self.sent.is_empty()
     }
 
+    /// Messages that were sent since the last rewind and hold the cursor, settled or not.
+    pub(crate) fn len(&self) -> usize {
+        self.sent.len()
+    }
+
     /// Why a message was refused, if one was since the last rewind.
-    pub(crate) fn failure(&self) -> Option<&str> {
-        self.failure.as_deref()
+    pub(crate) fn failure(&self) -> Option<&Refusal> {
+        self.failure.as_ref()
     }
 
     /// Registers a message before it is sent, as its report may come at once. Returns its slot.
@@ -106,7 +119,7 @@ impl Window {
     }
 
     /// Takes a delivery report: the message's offset, if it is known, or why it was refused.
-    pub(crate) fn settle(&mut self, slot: u64, result: Result<Option<u64>, String>) {
+    pub(crate) fn settle(&mut self, slot: u64, result: Result<Option<u64>, Refusal>) {
         let index = slot.checked_sub(self.first_slot).and_then(|i| usize::try_from(i).ok());
         let Some(sent) = index.and_then(|i| self.sent.get_mut(i)) else { return };
         if sent.state != State::Unsettled {
@@ -153,6 +166,10 @@ mod tests {
 
     use super::*;
 
+    fn refusal(why: &str) -> Refusal {
+        Refusal { why: why.to_owned(), too_large: false }
+    }
+
     #[test]
     fn the_cursor_moves_only_over_a_gapless_run() {
         let mut window = Window::new(10, 10);
@@ -172,9 +189,9 @@ mod tests {
         let mut window = Window::new(0, 0);
         let slots: Vec<u64> = (0..3).map(|seq| window.push(seq + 1, 1)).collect();
         window.settle(slots[0], Ok(None));
-        window.settle(slots[1], Err("too large".into()));
+        window.settle(slots[1], Err(refusal("no")));
         window.settle(slots[2], Ok(None));
-        assert_eq!((window.cursor(), window.failure()), (1, Some("too large")));
+        assert_eq!((window.cursor(), window.failure()), (1, Some(&refusal("no"))));
         assert_eq!(window.rewind(), 2, "seq 1 was the last that failed");
         assert_eq!((window.failure(), window.is_empty()), (None, true));
         let again = window.push(2, 1);
@@ -205,7 +222,7 @@ mod tests {
         window.settle(slots[1], Ok(Some(101)));
         assert_eq!(window.mark(), Some((5, 102)));
         // Row 5 is refused while those behind it arrive; until they are sent again they stand before what is acknowledged next.
-        window.settle(slots[2], Err("no".into()));
+        window.settle(slots[2], Err(refusal("no")));
         window.settle(slots[3], Ok(Some(103)));
         window.settle(slots[4], Ok(Some(104)));
         window.rewind();
@@ -229,7 +246,7 @@ mod tests {
             let slots: Vec<u64> = (0..20).map(|seq| window.push(seq + 1, 1)).collect();
             for seq in order {
                 let before = window.cursor();
-                let result = if Some(seq) == refused { Err(String::from("no")) } else { Ok(None) };
+                let result = if Some(seq) == refused { Err(refusal("no")) } else { Ok(None) };
                 window.settle(slots[seq as usize], result);
                 prop_assert!(window.cursor() >= before);
             }

@@ -15,6 +15,7 @@ use crate::gateway::exchange::{Captured, Keep, Kept, Origin, Outcome, Timings};
 mod fixtures;
 mod hidden_names;
 mod keys;
+mod lighter;
 mod limits;
 mod properties;
 pub(crate) mod protobuf;

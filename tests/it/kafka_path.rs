@@ -308,10 +308,10 @@ fn a_topic_that_grows_moves_no_lane() {
 }
 
 #[test]
-fn a_message_that_the_topic_refuses_holds_its_lane_and_no_other_topic() {
+fn a_topic_that_takes_nothing_holds_its_lane_and_no_other_topic() {
     let brokers = brokers();
     let narrow = name("narrow");
-    let new = NewTopic::new(&narrow, 1, TopicReplication::Fixed(1)).set("max.message.bytes", "2000");
+    let new = NewTopic::new(&narrow, 1, TopicReplication::Fixed(1)).set("max.message.bytes", "100");
     block_on(admin(&brokers).create_topics([&new], &AdminOptions::new())).unwrap();
     let wide = topic(&brokers, "wide", 1);
     let folder = tempfile::tempdir().unwrap();
@@ -365,39 +365,52 @@ fn a_fatal_error_makes_a_new_producer_that_sends_again() {
 }
 
 #[test]
-fn one_message_that_is_refused_for_good_is_sent_again_alone() {
+fn rows_that_are_too_large_for_the_topic_are_sent_with_less_in_them_and_hold_nothing_up() {
     let brokers = brokers();
-    let narrow = name("alone");
+    let narrow = name("narrow");
     let new = NewTopic::new(&narrow, 1, TopicReplication::Fixed(1)).set("max.message.bytes", "200000");
     block_on(admin(&brokers).create_topics([&new], &AdminOptions::new())).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let gateway = Gateway::open(folder.path());
     let mut kafka = config(&brokers);
     kafka.producer.insert("compression.type".into(), "none".into());
-    // Batches that pass, but for the one message.
+    // Batches that pass, but for those with a large row.
     kafka.producer.insert("batch.size".into(), "100000".into());
     gateway.append(&narrow, 0..400, 500);
     gateway.append(&narrow, 400..401, 300_000);
     gateway.append(&narrow, 401..2_001, 500);
     let rows: u64 = 2 * 2_001;
     let publisher = gateway.publish(&kafka, folder.path());
-    until(&publisher, "the refusal, and the other lanes", |s| {
-        let refused = s.lanes.iter().filter(|l| l.problem.as_ref().is_some_and(|p| p.message.contains("refused")));
-        refused.count() == 1 && s.lanes.iter().filter(|l| l.cursor == l.synced).count() == LANES as usize - 1
-    });
-    // At least four more attempts.
-    std::thread::sleep(Duration::from_secs(5));
-    let consumer: BaseConsumer = client(&brokers).create().unwrap();
-    let (_, end) = consumer.fetch_watermarks(&narrow, 0, PATIENCE).unwrap();
-    assert!(end < rows as i64 + 1_000, "{end} messages of {rows} rows: what is behind it was sent again and again");
-    let wider = AlterConfig::new(ResourceSpecifier::Topic(&narrow)).set("max.message.bytes", "1000000");
-    block_on(admin(&brokers).alter_configs(&[wider], &AdminOptions::new())).unwrap();
     gateway.until_delivered(&publisher, rows);
-    // What was under way behind the refused message came before it: each row is there, not each in its place.
+    until(&publisher, "the count", |s| s.lanes.iter().map(|lane| lane.shortened).sum::<u64>() == 2);
+    until(&publisher, "no complaint", |s| s.lanes.iter().all(|l| l.problem.is_none()));
+    // What was under way behind a refused message came before it: each row is there, not each in its place.
     let seen = read_topic(&brokers, &narrow, 1);
-    let rows_seen: BTreeSet<(&str, u64)> = seen.iter().map(|s| (s.source.as_str(), s.seq)).collect();
+    let mut rows_seen: BTreeMap<(&str, u64), &[u8]> = BTreeMap::new();
+    for message in &seen {
+        rows_seen.insert((&message.source, message.seq), &message.value);
+    }
     assert_eq!(rows_seen.len() as u64, rows);
     assert!(seen.len() as u64 <= rows + 2_000, "{} messages of {rows} rows", seen.len());
+    let cut: BTreeSet<&[u8]> = rows_seen.into_values().filter(|value| value.len() < 500).collect();
+    let expected = [&br#"{"id":"400_0","truncated":true}"#[..], br#"{"id":"400_1","truncated":true}"#];
+    assert_eq!(cut, BTreeSet::from(expected), "all others are whole");
+}
+
+#[test]
+fn rows_that_were_logged_before_max_record_was_lowered_are_sent_with_less_in_them() {
+    let brokers = brokers();
+    let topic = topic(&brokers, "lowered", 1);
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Gateway::open(folder.path());
+    gateway.append(&topic, 0..10, 50_000);
+    gateway.append(&topic, 10..20, 500);
+    let mut kafka = config(&brokers);
+    kafka.record_bytes_max = 10_000;
+    let publisher = gateway.publish(&kafka, folder.path());
+    gateway.until_delivered(&publisher, 40);
+    until(&publisher, "the count", |s| s.lanes.iter().map(|lane| lane.shortened).sum::<u64>() == 20);
+    assert_nothing_is_missing(&read_topic(&brokers, &topic, 1), 40);
 }
 
 #[test]

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use parquet::record::Field;
 use rdkafka::admin::{AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use weir::config::CreateTopics;
 
 use crate::kafka_path::{Gateway, assert_nothing_is_missing, read_topic, until};
 use crate::support::kafka::{admin, block_on, brokers, config, name};
+use crate::support::model::Model;
+use crate::support::parquet as files;
 use crate::support::weir::Weir;
 
 /// A new topic of one partition with these settings.
@@ -103,4 +106,32 @@ fn check_says_what_a_topic_s_settings_cost_and_refuses_what_would_lose_rows() {
     let check = of_topic();
     assert_eq!(check["ok"], false, "{check:#}");
     assert!(check["fix"].as_str().unwrap().contains("cleanup.policy=delete"), "{check:#}");
+}
+
+/// `max.message.bytes` is below `kafka.max_record`: the row is stored without its inputs, the others whole, and it is counted and said.
+#[test]
+fn a_row_that_is_too_large_for_its_topic_is_stored_with_less_in_it_and_counted() {
+    let topic = topic_with("small", &[("max.message.bytes", "20000")]);
+    let model = Model::start();
+    let yaml = format!(
+        "routes: {{ m: {{ upstream: {}, model: {topic} }} }}\nkafka: {{ brokers: [{}], lanes: 1 }}\n",
+        model.url(),
+        brokers()
+    );
+    let weir = Weir::new(&yaml).start();
+    let mut client = weir.client();
+    // Text that does not compress.
+    let noise: String = (0..4_000).map(|_| uuid::Uuid::new_v4().simple().to_string()).collect();
+    for n in 0..6 {
+        let pad = if n == 2 { noise.as_str() } else { "" };
+        client.post("/predict", format!(r#"{{"x":{n},"pad":"{pad}"}}"#).as_bytes()).expect("an answer");
+    }
+    let (status, _) = weir.settle();
+    assert_eq!(status["publisher"][0]["shortened"], 1, "{status:#}");
+    assert!(weir.stderr().contains("refused a row for its size"), "{}", weir.stderr());
+    let rows = files::rows(&weir.parquet().join(&topic));
+    let truncated = |row: &parquet::record::Row| {
+        row.get_column_iter().any(|(name, value)| name == "truncated" && *value == Field::Bool(true))
+    };
+    assert_eq!((rows.len(), rows.iter().filter(|row| truncated(row)).count()), (6, 1));
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::log::Intervals;
 use crate::publish::read_back::Already;
-use crate::publish::window::Window;
+use crate::publish::window::{Refusal, Window};
 
 const WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
 const HOUR_MS: i64 = 3600 * 1000;
@@ -156,7 +156,7 @@ impl Sim {
                             *seqs = seqs.difference(&Intervals::from_iter([seq]));
                         }
                     }
-                    self.window.settle(slot, Err("no".into()));
+                    self.window.settle(slot, Err(Refusal { why: "no".into(), too_large: false }));
                     for (slot, offset) in std::mem::take(&mut self.under_way) {
                         self.window.settle(slot, Ok(Some(offset)));
                     }

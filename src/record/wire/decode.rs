@@ -92,6 +92,17 @@ pub fn tell<'m>(message: &'m [u8], listener: &mut impl Listener) -> Result<Unkno
     Ok(Unknown(top.unknown))
 }
 
+/// The fields of a message in their order: number, and the bytes with the tag before them.
+pub(super) fn parts(message: &[u8]) -> Result<Vec<(u32, &[u8])>, Damaged> {
+    let mut reader = Reader(message);
+    let mut parts = Vec::new();
+    loop {
+        let before = reader.0;
+        let Some((number, _)) = reader.field()? else { return Ok(parts) };
+        parts.push((number, &before[..before.len() - reader.0.len()]));
+    }
+}
+
 /// Fields of a newer version.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unknown<'m>(Vec<&'m [u8]>);

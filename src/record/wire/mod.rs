@@ -4,6 +4,7 @@
 
 pub mod decode;
 mod json;
+pub mod lighter;
 mod protobuf;
 
 use jiff::Timestamp;
