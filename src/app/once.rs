@@ -122,6 +122,9 @@ fn from_kafka(once: Once<'_>, kafka: &Kafka, store: Arc<dyn Store>) -> Result<St
         if let Some(problem) = &reading.problem {
             words.push_str(&format!("; {problem}"));
         }
+        if let Some(failure) = &drained.last_error {
+            words.push_str(&format!("; {}", failure.what));
+        }
         for topic in &reading.missing {
             words.push_str(&format!("; topic {topic} does not exist"));
         }

@@ -4,6 +4,7 @@
 //! The K numbers are those of the design's crash list. A point that is never reached fails the test: the process must die at it, and say so.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
@@ -140,11 +141,15 @@ pub fn heal_from_kafka(weir: &Weir, brokers: &str, topic: &str, partitions: i32)
 }
 
 /// Messages on a topic without transactions.
-fn messages(brokers: &str, topic: &str, partitions: i32) -> u64 {
+pub fn messages(brokers: &str, topic: &str, partitions: i32) -> u64 {
     let consumer: BaseConsumer = kafka::client(brokers).create().expect("a client");
-    let ends = (0..partitions).map(|partition| {
-        let ends = consumer.fetch_watermarks(topic, partition, std::time::Duration::from_secs(30)).expect("the ends");
-        ends.1 as u64
-    });
-    ends.sum()
+    let mut messages = 0;
+    for partition in 0..partitions {
+        // A leader may have changed just now.
+        until("the topic's end is known", || {
+            let ends = consumer.fetch_watermarks(topic, partition, Duration::from_secs(5));
+            ends.inspect(|(_, end)| messages += *end as u64).is_ok()
+        });
+    }
+    messages
 }

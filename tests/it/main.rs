@@ -4,6 +4,7 @@
 
 mod support;
 
+mod brokers;
 mod cli;
 mod copies;
 mod crash_points;
@@ -16,6 +17,7 @@ mod kafka_source;
 mod kill;
 mod loud;
 mod lost_answers;
+mod multipart;
 mod outage;
 mod path;
 mod read_back;

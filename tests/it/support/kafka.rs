@@ -22,9 +22,11 @@ use weir::config;
 use super::fetch::{Tied, fetched, free_port, must_run};
 use super::relay::Relay;
 
-const VERSION: &str = "4.4.0";
-const START_TIMEOUT: Duration = Duration::from_secs(60);
-const JAVA_FIX: &str = "install a JDK (17 or later), which runs the tests' Kafka, or set WEIR_TEST_KAFKA=host:port";
+/// What the tests use unless they say otherwise.
+pub const VERSION: &str = "4.4.0";
+pub(super) const START_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const JAVA_FIX: &str =
+    "install a JDK (17 or later), which runs the tests' Kafka, or set WEIR_TEST_KAFKA=host:port";
 
 /// A broker of one's own, stopped when dropped. Tests that do not stop it use [`brokers`].
 pub struct Broker {
@@ -60,10 +62,7 @@ impl Broker {
 
     /// The same, with a listener behind each of these relays.
     pub fn prepare_behind(relays: &[&Relay]) -> Broker {
-        let libs = libs();
-        remove_dead_folders();
-        let prefix = format!("kafka-{}-", std::process::id());
-        let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let (libs, folder) = (libs(VERSION), scratch());
         let (port, controller) = (free_port(), free_port());
         let (mut listeners, mut advertised, mut protocols) = (String::new(), String::new(), String::new());
         for (n, relay) in relays.iter().enumerate() {
@@ -97,12 +96,7 @@ impl Broker {
         );
         let file = folder.path().join("server.properties");
         fs::write(&file, properties).unwrap();
-        let id = loop {
-            let id = URL_SAFE_NO_PAD.encode(uuid::Uuid::new_v4().as_bytes());
-            if !id.starts_with('-') {
-                break id;
-            }
-        };
+        let id = cluster_id();
         let mut format = java(&libs);
         format.args(["kafka.tools.StorageTool", "format", "-t", &id, "-c"]).arg(&file);
         must_run(&mut format, JAVA_FIX);
@@ -138,7 +132,7 @@ impl Broker {
 
     fn try_up(&mut self) -> bool {
         let output = File::options().create(true).append(true).open(self.folder.path().join("output")).unwrap();
-        let mut command = java(&libs());
+        let mut command = java(&libs(VERSION));
         command
             .arg("kafka.Kafka")
             .arg(self.folder.path().join("server.properties"))
@@ -159,20 +153,20 @@ impl Broker {
     }
 }
 
-fn java(libs: &std::path::Path) -> Command {
+pub(super) fn java(libs: &std::path::Path) -> Command {
     let mut command = Command::new("java");
     command.args(["-Xmx512m", "-cp"]).arg(libs.join("*"));
     command
 }
 
 /// Kafka's jars, from Maven Central.
-fn libs() -> PathBuf {
-    let folder = fetched(&format!("kafka-{VERSION}"), |folder| {
+pub(super) fn libs(version: &str) -> PathBuf {
+    let folder = fetched(&format!("kafka-{version}"), |folder| {
         must_run(Command::new("java").arg("-version"), JAVA_FIX);
         let pom = format!(
             "<project xmlns=\"http://maven.apache.org/POM/4.0.0\"><modelVersion>4.0.0</modelVersion><groupId>weir</groupId>\
              <artifactId>kafka</artifactId><version>1</version><dependencies><dependency><groupId>org.apache.kafka</groupId>\
-             <artifactId>kafka_2.13</artifactId><version>{VERSION}</version></dependency></dependencies></project>"
+             <artifactId>kafka_2.13</artifactId><version>{version}</version></dependency></dependencies></project>"
         );
         fs::write(folder.join("pom.xml"), pom).unwrap();
         let mut maven = Command::new("mvn");
@@ -180,6 +174,24 @@ fn libs() -> PathBuf {
         must_run(&mut maven, "install Maven, which fetches the tests' Kafka, or set WEIR_TEST_KAFKA=host:port");
     });
     folder.join("libs")
+}
+
+/// A folder for a broker, gone when dropped.
+pub(super) fn scratch() -> TempDir {
+    remove_dead_folders();
+    let prefix = format!("kafka-{}-", std::process::id());
+    tempfile::Builder::new().prefix(&prefix).tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+/// A new cluster's id, as the storage tool takes it.
+pub(super) fn cluster_id() -> String {
+    loop {
+        let id = URL_SAFE_NO_PAD.encode(uuid::Uuid::new_v4().as_bytes());
+        // It would be read as an option.
+        if !id.starts_with('-') {
+            return id;
+        }
+    }
 }
 
 /// Removes the folders of test processes that have ended: the shared broker lives as long as its process, so nobody drops it.
@@ -226,7 +238,11 @@ pub fn topic(brokers: &str, what: &str, partitions: i32) -> String {
 }
 
 pub fn create(brokers: &str, name: &str, partitions: i32) {
-    let new = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    create_replicated(brokers, name, partitions, 1);
+}
+
+pub fn create_replicated(brokers: &str, name: &str, partitions: i32, replicas: i32) {
+    let new = NewTopic::new(name, partitions, TopicReplication::Fixed(replicas));
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let results = block_on(admin(brokers).create_topics([&new], &AdminOptions::new()));

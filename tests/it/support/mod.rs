@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test module uses its part")]
 
+pub mod cluster;
 pub mod disk;
 pub mod fetch;
 pub mod front;

@@ -59,8 +59,22 @@ pub fn put(bytes: &[u8]) -> bool {
 
 /// A PUT of a Parquet file.
 pub fn put_parquet(bytes: &[u8]) -> bool {
+    put(bytes) && first_line_has(bytes, b".parquet")
+}
+
+/// A part of a Parquet file.
+pub fn put_part(bytes: &[u8]) -> bool {
+    put_parquet(bytes) && first_line_has(bytes, b"partNumber=")
+}
+
+/// What makes a Parquet file of its parts.
+pub fn complete_parts(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"POST ") && first_line_has(bytes, b".parquet?") && first_line_has(bytes, b"uploadId=")
+}
+
+fn first_line_has(bytes: &[u8], what: &[u8]) -> bool {
     let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    put(bytes) && line.windows(8).any(|window| window == b".parquet")
+    line.windows(what.len()).any(|window| window == what)
 }
 
 /// A Produce request to Kafka: its key, 0, follows the length.
