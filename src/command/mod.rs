@@ -7,6 +7,7 @@ mod demo;
 mod drain;
 mod init;
 mod log;
+mod map;
 mod run;
 mod schema;
 mod status;
@@ -64,6 +65,8 @@ enum Command {
     Drain(drain::Args),
     /// Prove from the files that no row is missing or doubled
     Verify(verify::Args),
+    /// Show what weir would make of one call: protocol, rows, names, types, what redaction leaves
+    Map(map::Args),
     /// Show a table's columns and how to read it with each engine
     Schema(schema::Args),
     /// List or check the local log
@@ -143,6 +146,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&context, args),
         Command::Drain(args) => drain::run(&context, args),
         Command::Verify(args) => verify::run(&context, args),
+        Command::Map(args) => map::run(&context, args),
         Command::Schema(args) => schema::run(&context, args),
         Command::Log(args) => log::run(&context, args),
         Command::Completions { shell } => {

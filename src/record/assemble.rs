@@ -11,6 +11,7 @@ use super::prediction::{Envelope, Prediction, Predictions};
 use super::redact;
 use crate::config::{Bodies, ProtocolChoice, Side, VersionFrom};
 use crate::gateway::exchange::{Keep, Kept, Origin, Outcome};
+use crate::protocol::media;
 use crate::protocol::side::media_type;
 use crate::protocol::{self, ClientId, Limits, Matter, NamesIn, Reading, Value};
 
@@ -80,16 +81,7 @@ pub fn assemble<'a>(call: &'a Call, copies: &'a Copies, parsed: Parsed<'a>, mode
         Some(problem) => (problem.status, Some(problem.what)),
         None => (protocol::ParseStatus::Ok, None),
     };
-    let streamed = matches!(
-        media_type(&call.response_headers).as_deref(),
-        Some(
-            "text/event-stream"
-                | "application/x-ndjson"
-                | "application/ndjson"
-                | "application/jsonlines"
-                | "application/jsonl"
-        )
-    );
+    let streamed = media_type(&call.response_headers).is_some_and(|name| media::is_stream(&name));
     let request_id = call.id.hyphenated().to_string();
     let envelope = Envelope {
         metadata: metadata(call, reading.metadata, &duplicate_keys, model.asked),

@@ -147,3 +147,58 @@ fn a_log_that_goes_elsewhere_is_refused_and_check_says_so_before() {
         assert!(said.contains("elsewhere") && said.contains("data_dir"), "{said}");
     }
 }
+
+#[test]
+fn map_shows_what_a_call_becomes() {
+    let weir = Weir::new("routes:\n  churn:\n    upstream: http://127.0.0.1:1\n    redact: { inputs.email: drop }\n");
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path.to_str().expect("a name").to_owned()
+    };
+    let curl = file(
+        "curl.txt",
+        "* Connected\n> POST /v2/models/iris/infer HTTP/1.1\r\n> content-type: application/json\r\n>\r\n< HTTP/1.1 200 OK\r\n\
+         < content-type: application/json\r\n<\r\n\
+         {\"outputs\":[{\"name\":\"y\",\"shape\":[2],\"datatype\":\"FP32\",\"data\":[0.5,0.25]}]}\n* Connection #0 left intact\n",
+    );
+    let body = file(
+        "body.json",
+        "{\"inputs\":[{\"name\":\"age\",\"shape\":[2],\"datatype\":\"INT64\",\"data\":[38,51]},\
+         {\"name\":\"email\",\"shape\":[2],\"datatype\":\"BYTES\",\"data\":[\"canary-7f3a\",\"b\"]}]}",
+    );
+    let screen = weir.cli(&["map", &curl, "--data", &body]);
+    assert!(screen.status.success(), "{}", words(&screen));
+    let text = words(&screen);
+    for part in [
+        "protocol  v2",
+        "model     iris",
+        "parsed    ok",
+        "redacted  inputs.email",
+        "rows      2",
+        "inputs.age",
+        "INT64",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("canary-7f3a"), "{text}");
+    let json = weir.cli(&["map", &curl, "--data", &body, "--json"]);
+    let mapped: Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(mapped["records"][1]["inputs"], serde_json::json!({ "age": 51 }));
+    assert_eq!(mapped["records"][1]["outputs"], serde_json::json!({ "y": 0.25 }));
+
+    // Two plain files.
+    let request = file("request.csv", "POST /invocations HTTP/1.1\ncontent-type: text/csv\n\nage,plan\n38,pro\n");
+    let answer = file("answer.json", "[0.5]");
+    let json = weir.cli(&["map", &request, &answer, "--json"]);
+    let mapped: Value = serde_json::from_slice(&json.stdout).unwrap_or_else(|_| panic!("{}", words(&json)));
+    assert_eq!((&mapped["protocol"], &mapped["records"][0]["inputs"]["plan"]), (&"sagemaker".into(), &"pro".into()));
+
+    let missing = weir.cli(&["map", "nothing.json"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(words(&missing).contains("nothing.json cannot be read"), "{}", words(&missing));
+    let wrong = weir.cli(&["map", &request, "--route", "chrn"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(words(&wrong).contains("churn"), "{}", words(&wrong));
+}

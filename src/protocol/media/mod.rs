@@ -123,6 +123,11 @@ pub fn is_lines(essence: &str) -> bool {
     )
 }
 
+/// Whether a media type is that of a stream: events, or a value per line.
+pub fn is_stream(essence: &str) -> bool {
+    essence == "text/event-stream" || is_lines(essence)
+}
+
 /// Whether the copy holds the end of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {

@@ -1,0 +1,269 @@
+//! `weir map FILE [RESPONSE]`: what weir would make of one call: protocol, rows, names, types, and what redaction leaves. Nothing
+//! is sent, nothing is stored.
+
+mod transcript;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use serde::Serialize;
+use serde_json::Value;
+
+use self::transcript::{Message, Pair};
+use super::{Context, Failure, print_json, say};
+use crate::config::{Config, Route};
+use crate::gateway::exchange::{Captured, Keep, Kept, Origin, Outcome, Timings};
+use crate::record::{Call, Recorder};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The request: a body, an HTTP message with its head, or what `curl -v` printed (both sides); `-` for stdin
+    file: PathBuf,
+    /// The answer: a body, or an HTTP message with its head
+    response: Option<PathBuf>,
+    /// The request's body, which `curl -v` does not print
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Path of the request, where the file does not say [default: the route's, or /predict]
+    #[arg(long, value_name = "PATH")]
+    path: Option<String>,
+    /// Status of the answer, where the file does not say
+    #[arg(long, value_name = "CODE", default_value_t = 200)]
+    status: u16,
+    /// Route whose settings hold [default: the one that the path leads to]
+    #[arg(long, value_name = "NAME")]
+    route: Option<String>,
+}
+
+/// What became of a call.
+#[derive(Serialize)]
+struct Mapped {
+    route: String,
+    protocol: Value,
+    parse_status: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parse_error: Option<Value>,
+    model_name: Value,
+    model_version: Value,
+    row_count: Value,
+    /// Fields that the route's rules took out of one row or another.
+    redacted: Vec<String>,
+    /// As they would stand on the topic.
+    records: Vec<Value>,
+}
+
+/// Rows that the screen shows; `--json` has all.
+const ROWS_SHOWN: usize = 3;
+
+/// Characters of a value that the screen shows.
+const VALUE_SHOWN: usize = 60;
+
+pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    let config = context.config_or_defaults()?;
+    let mut pair = Pair::read(&bytes(&args.file)?).map_err(|what| unreadable(&args.file, &what))?;
+    if let Some(file) = &args.data {
+        pair.request.body = bytes(file)?;
+    }
+    if let Some(file) = &args.response {
+        pair.response = Some(Message::read(&bytes(file)?).map_err(|what| unreadable(file, &what))?);
+    }
+    let path = args.path.clone().or(pair.request.path.clone());
+    let route = route(&config, args.route.as_deref(), path.as_deref())?;
+    let path = path.unwrap_or_else(|| if route.path == "/" { "/predict".to_owned() } else { route.path.clone() });
+    let status = pair.response.as_ref().and_then(|answer| answer.status).unwrap_or(args.status);
+    let status = StatusCode::from_u16(status).map_err(|_| Failure::Usage(format!("{status} is no status of HTTP")))?;
+    let mapped = map(&config, route, path, pair, status)?;
+    if context.json {
+        return print_json(&mapped);
+    }
+    show(&mapped)
+}
+
+fn bytes(file: &Path) -> Result<Vec<u8>, Failure> {
+    let read = if file == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut std::io::stdin(), &mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(file)
+    };
+    read.map_err(|error| Failure::Failed(format!("{} cannot be read: {error}", file.display())))
+}
+
+fn unreadable(file: &Path, what: &str) -> Failure {
+    Failure::Failed(format!(
+        "{} is neither a body nor an HTTP message nor what `curl -v` prints: {what}",
+        file.display()
+    ))
+}
+
+/// The route by its name, else by the path, as a request would find it.
+fn route<'c>(config: &'c Config, name: Option<&str>, path: Option<&str>) -> Result<&'c Route, Failure> {
+    let names = || config.routes.iter().map(|route| route.name.as_str()).collect::<Vec<_>>().join(", ");
+    let found = match (name, path) {
+        (Some(name), _) => config.routes.iter().find(|route| route.name == name),
+        (None, Some(path)) => config
+            .routes
+            .iter()
+            .filter(|route| {
+                let prefix = route.path.trim_end_matches('/');
+                path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
+            .max_by_key(|route| route.path.len()),
+        (None, None) => match config.routes.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        },
+    };
+    found.ok_or_else(|| match (name, path) {
+        (Some(name), _) => Failure::Usage(format!("no route is called `{name}`; there are: {}", names())),
+        (None, Some(path)) => Failure::Failed(format!("no route takes `{path}`; name one with --route: {}", names())),
+        (None, None) => Failure::Usage(format!("say which route, with --route or --path: {}", names())),
+    })
+}
+
+fn map(config: &Config, route: &Route, path: String, pair: Pair, status: StatusCode) -> Result<Mapped, Failure> {
+    let recorder = Recorder::new(config.models_max, "{model}".to_owned(), None, b"weir map".to_vec());
+    let call = |route: Route| call(route, &path, &pair, status);
+    let records = records(&recorder, &call(route.clone()))?;
+    let open = self::records(&recorder, &call(Route { redact: Vec::new(), ..route.clone() }))?;
+    let redacted = missing(&open, &records);
+    let first = records.first().cloned().unwrap_or_default();
+    let field = |name: &str| first.get(name).cloned().unwrap_or_default();
+    Ok(Mapped {
+        route: route.name.clone(),
+        protocol: field("protocol"),
+        parse_status: field("parse_status"),
+        parse_error: first.get("parse_error").cloned(),
+        model_name: field("model_name"),
+        model_version: field("model_version"),
+        row_count: field("row_count"),
+        redacted,
+        records,
+    })
+}
+
+fn call(route: Route, path: &str, pair: &Pair, status: StatusCode) -> Call {
+    let captured = |body: &[u8]| {
+        let seen_bytes = body.len() as u64;
+        Captured { frames: vec![Bytes::copy_from_slice(body)], seen_bytes, kept: Kept::Whole, ended: true }
+    };
+    let answer = pair.response.as_ref();
+    Call {
+        id: uuid::Uuid::now_v7(),
+        route: Arc::new(route),
+        keep: Keep::Bodies,
+        arrived_at_us: jiff::Timestamp::now().as_microsecond(),
+        method: Method::POST,
+        path: path.to_owned(),
+        request_headers: pair.request.headers.clone(),
+        request: captured(&pair.request.body),
+        status: Some(status),
+        response_headers: answer.map(|answer| answer.headers.clone()).unwrap_or_default(),
+        response: captured(answer.map(|answer| answer.body.as_slice()).unwrap_or_default()),
+        outcome: Outcome::Complete,
+        origin: Origin::Model,
+        error: None,
+        attempts: 1,
+        upstream: None,
+        timings: Timings::default(),
+        tags: Vec::new(),
+    }
+}
+
+fn records(recorder: &Recorder, call: &Call) -> Result<Vec<Value>, Failure> {
+    let (_, messages) = recorder.messages(call);
+    messages
+        .iter()
+        .map(|message| serde_json::from_slice(message).map_err(|error| Failure::Failed(format!("a record: {error}"))))
+        .collect()
+}
+
+/// Fields of inputs and outputs that stand in a record without rules and not in the one with them; names only.
+fn missing(open: &[Value], redacted: &[Value]) -> Vec<String> {
+    let mut names = Vec::new();
+    for (open, redacted) in open.iter().zip(redacted) {
+        for side in ["inputs", "outputs"] {
+            below(&open[side], &redacted[side], side, &mut names);
+        }
+    }
+    names
+}
+
+fn below(open: &Value, redacted: &Value, path: &str, names: &mut Vec<String>) {
+    let Value::Object(fields) = open else { return };
+    for (key, value) in fields {
+        let path = format!("{path}.{key}");
+        match redacted.get(key) {
+            Some(kept) => below(value, kept, &path, names),
+            None if names.contains(&path) => {}
+            None => names.push(path),
+        }
+    }
+}
+
+fn show(mapped: &Mapped) -> Result<(), Failure> {
+    let word = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".to_owned(),
+        other => other.to_string(),
+    };
+    say(&format!("route     {}", mapped.route))?;
+    say(&format!("protocol  {}", word(&mapped.protocol)))?;
+    say(&format!("model     {}  version {}", word(&mapped.model_name), word(&mapped.model_version)))?;
+    let problem = mapped.parse_error.as_ref().map(|error| format!(": {}", word(error))).unwrap_or_default();
+    say(&format!("parsed    {}{problem}", word(&mapped.parse_status)))?;
+    if !mapped.redacted.is_empty() {
+        say(&format!("redacted  {}", mapped.redacted.join(", ")))?;
+    }
+    say(&format!("rows      {}", word(&mapped.row_count)))?;
+    for (index, record) in mapped.records.iter().take(ROWS_SHOWN).enumerate() {
+        say(&format!("\nrow {index}"))?;
+        let mut lines = Vec::new();
+        for side in ["inputs", "outputs"] {
+            if let Value::Object(fields) = &record[side] {
+                for (key, value) in fields {
+                    let name = format!("{side}.{key}");
+                    let declared = record["types"].get(&name).and_then(Value::as_str);
+                    lines.push((name, declared.unwrap_or_else(|| kind(value)).to_owned(), shortened(value)));
+                }
+            }
+        }
+        for side in ["request_body", "response_body"] {
+            if let Some(Value::String(body)) = record.get(side) {
+                lines.push((side.to_owned(), "kept".to_owned(), format!("{} characters", body.chars().count())));
+            }
+        }
+        let wide = |width: fn(&(String, String, String)) -> usize| lines.iter().map(width).max().unwrap_or(0);
+        let (names, kinds) = (wide(|line| line.0.chars().count()), wide(|line| line.1.len()));
+        for (name, kind, value) in &lines {
+            say(&format!("  {name:names$}  {kind:kinds$}  {value}"))?;
+        }
+    }
+    if mapped.records.len() > ROWS_SHOWN {
+        say(&format!("\nand {} rows more; --json shows all", mapped.records.len() - ROWS_SHOWN))?;
+    }
+    Ok(())
+}
+
+/// What the drain would propose for a value, in a word.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "double",
+        Value::Number(_) => "int",
+        Value::String(_) => "text",
+        Value::Array(_) => "list",
+        Value::Object(_) => "struct",
+    }
+}
+
+fn shortened(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(VALUE_SHOWN) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
+    }
+}

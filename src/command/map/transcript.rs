@@ -1,0 +1,156 @@
+//! Bytes of a file -> one side of a call, or both: a bare body, an HTTP/1.1 message, or what `curl -v` printed. Pure.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// One side, as far as the file says.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Message {
+    /// Of a request.
+    pub path: Option<String>,
+    /// Of an answer.
+    pub status: Option<u16>,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+/// A request, and its answer if the file holds it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Pair {
+    pub request: Message,
+    pub response: Option<Message>,
+}
+
+impl Pair {
+    /// # Errors
+    /// What is wrong with a head.
+    pub fn read(bytes: &[u8]) -> Result<Pair, String> {
+        if is_verbose(bytes) { verbose(bytes) } else { Ok(Pair { request: Message::read(bytes)?, response: None }) }
+    }
+}
+
+impl Message {
+    /// A body as it is, or a message with its head.
+    ///
+    /// # Errors
+    /// What is wrong with its head.
+    pub fn read(bytes: &[u8]) -> Result<Message, String> {
+        let Some(first) = bytes.split(|byte| *byte == b'\n').next().and_then(|line| std::str::from_utf8(line).ok())
+        else {
+            return Ok(Message { body: bytes.to_vec(), ..Message::default() });
+        };
+        if !is_first_line(first.trim_end()) {
+            return Ok(Message { body: bytes.to_vec(), ..Message::default() });
+        }
+        let (head, body) = match (memchr::memmem::find(bytes, b"\r\n\r\n"), memchr::memmem::find(bytes, b"\n\n")) {
+            (Some(at), other) if other.is_none_or(|other| at < other) => (&bytes[..at], &bytes[at + 4..]),
+            (_, Some(at)) => (&bytes[..at], &bytes[at + 2..]),
+            _ => (bytes, &[][..]),
+        };
+        let head = std::str::from_utf8(head).map_err(|_| "its head is no text".to_owned())?;
+        let mut message = Message { body: body.to_vec(), ..Message::default() };
+        for line in head.lines() {
+            message.head_line(line)?;
+        }
+        Ok(message)
+    }
+
+    /// Takes the first line or a header line.
+    fn head_line(&mut self, line: &str) -> Result<(), String> {
+        let line = line.trim_end();
+        if is_first_line(line) {
+            let mut words = line.split(' ');
+            let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+            if first.starts_with("HTTP/") {
+                // An interim answer (100) stands before the final one.
+                *self = Message { body: std::mem::take(&mut self.body), ..Message::default() };
+                self.status = Some(second.parse().map_err(|_| format!("`{line}` has no status"))?);
+            } else {
+                self.path = Some(second.split('?').next().unwrap_or_default().to_owned());
+            }
+            return Ok(());
+        }
+        if line.is_empty() {
+            return Ok(());
+        }
+        let (name, value) = line.split_once(':').ok_or_else(|| format!("`{line}` is no header line"))?;
+        let name =
+            HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| format!("`{name}` is no header's name"))?;
+        let value = HeaderValue::from_str(value.trim()).map_err(|_| format!("the value of `{name}` is none"))?;
+        self.headers.append(name, value);
+        Ok(())
+    }
+}
+
+fn is_first_line(line: &str) -> bool {
+    let mut words = line.split(' ');
+    let (first, second, third) = (words.next().unwrap_or_default(), words.next(), words.next());
+    let is_answer = first.starts_with("HTTP/") && second.is_some_and(|status| status.parse::<u16>().is_ok());
+    let is_method = !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_uppercase());
+    is_answer
+        || (is_method
+            && second.is_some_and(|path| path.starts_with('/'))
+            && third.is_some_and(|v| v.starts_with("HTTP/")))
+}
+
+/// `curl -v` marks what it sent with `> ` and what it received with `< `.
+fn is_verbose(bytes: &[u8]) -> bool {
+    let has = |mark: &[u8]| bytes.starts_with(mark) || memchr::memmem::find(bytes, &[b"\n", mark].concat()).is_some();
+    has(b"> ") && has(b"< HTTP/")
+}
+
+fn verbose(bytes: &[u8]) -> Result<Pair, String> {
+    let mut request = Message::default();
+    let mut response = Message::default();
+    let mut body: Vec<&[u8]> = Vec::new();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let head = |line: &'_ [u8]| String::from_utf8_lossy(&line[1..]).trim().to_owned();
+        match line {
+            [b'>', b' ' | b'\r', ..] | [b'>'] => request.head_line(&head(line))?,
+            [b'<', b' ' | b'\r', ..] | [b'<'] => response.head_line(&head(line))?,
+            // Curl's own words, and its count of bytes.
+            [b'*', b' ', ..] | [b'{' | b'}', b' ', b'[', ..] => {}
+            line => body.push(line),
+        }
+    }
+    response.body = body.join(&b'\n').trim_ascii_end().to_vec();
+    Ok(Pair { request, response: Some(response) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_taken_as_it_is() {
+        for body in [&b"{\"a\":1}"[..], b"a,b\n1,2\n", b"\xff\x00", b"", b"POST it"] {
+            assert_eq!(Pair::read(body).expect("a body").request.body, body);
+        }
+    }
+
+    #[test]
+    fn a_message_has_a_head() {
+        for newline in ["\n", "\r\n"] {
+            let text = ["POST /v2/models/m/infer?x=1 HTTP/1.1", "Content-Type: application/json", "", "{\"a\":\n\n1}"];
+            let message = Message::read(text.join(newline).as_bytes()).expect("a message");
+            assert_eq!(message.path.as_deref(), Some("/v2/models/m/infer"));
+            assert_eq!(message.headers["content-type"], "application/json");
+            assert_eq!(message.body, b"{\"a\":\n\n1}");
+        }
+        let answer = Message::read(b"HTTP/1.1 404 Not Found\r\nx: y\r\n\r\nno").expect("an answer");
+        assert_eq!((answer.status, answer.body.as_slice()), (Some(404), &b"no"[..]));
+        assert!(Message::read(b"POST / HTTP/1.1\nno colon\n\n{}").is_err());
+    }
+
+    #[test]
+    fn what_curl_prints_holds_both_sides() {
+        let text = "* Connected to 127.0.0.1\n> POST /predict HTTP/1.1\r\n> Host: 127.0.0.1:7600\r\n> content-type: text/csv\r\n> \r\n\
+            } [12 bytes data]\n< HTTP/1.1 100 Continue\r\n< \r\n< HTTP/1.1 200 OK\r\n< content-type: application/json\r\n< \r\n\
+            { [10 bytes data]\n{\"p\":\n1}\n* Connection #0 left intact\n";
+        let pair = Pair::read(text.as_bytes()).expect("a transcript");
+        assert_eq!(pair.request.path.as_deref(), Some("/predict"));
+        assert_eq!(pair.request.headers["content-type"], "text/csv");
+        let answer = pair.response.expect("an answer");
+        assert_eq!(answer.status, Some(200));
+        assert_eq!(answer.body, b"{\"p\":\n1}");
+    }
+}
