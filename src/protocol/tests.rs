@@ -140,26 +140,116 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_never_panic(request in prop::collection::vec(any::<u8>(), 0..200), response in prop::collection::vec(any::<u8>(), 0..200)) {
-        let head = HeaderMap::new();
-        let matter = Matter {
-            path: "/v1/models/m:predict",
-            request: Side::read(&head, &request, 8),
-            response: Side::read(&head, &response, 8),
-            answered: true,
-            limits: limits(),
-        };
-        prop_assert!(!read(ProtocolChoice::Auto, matter).rows.is_empty());
+    fn arbitrary_bytes_never_panic(
+        request in any_body(),
+        response in any_body(),
+        heads in (0..MEDIA_TYPES.len(), 0..MEDIA_TYPES.len()),
+        whole in any::<bool>(),
+    ) {
+        let heads = [heads.0, heads.1].map(|at| head_of(MEDIA_TYPES[at]));
+        for form in &FORMS {
+            let response = match whole {
+                true => Side::read(&heads[1], &response, 8),
+                false => Side::part(&heads[1], &response, Problem::new(ParseStatus::Truncated, "cut"), 8),
+            };
+            let matter = Matter {
+                path: "/v2/models/m/generate_stream",
+                request: Side::read(&heads[0], &request, 8),
+                response,
+                answered: true,
+                limits: limits(),
+            };
+            let _any = (form.matches)(&matter);
+            let reading = (form.read)(matter);
+            prop_assert!(!reading.rows.is_empty());
+            prop_assert!(whole || reading.problem.is_some(), "a cut is always said");
+        }
     }
 
     #[test]
     fn arbitrary_json_never_panics(request in any_value(), response in any_value()) {
         let (request, response) = (written(&request), written(&response));
         let head = HeaderMap::new();
-        for path in ["/", "/v1/models/m:predict"] {
-            let reading = read(ProtocolChoice::Auto, matter(&head, path, &request, &response));
-            prop_assert!(!reading.rows.is_empty());
+        for form in &FORMS {
+            let reading = (form.read)(matter(&head, "/v1/models/m:predict", &request, &response));
+            prop_assert!(!reading.rows.is_empty(), "{}", form.name);
         }
+    }
+}
+
+/// Media types of every reader, and some of none.
+const MEDIA_TYPES: [&str; 12] = [
+    "application/json",
+    "text/csv",
+    "application/x-ndjson",
+    "text/event-stream",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=B",
+    "application/x-npy",
+    "text/plain",
+    "text/html",
+    "application/octet-stream",
+    "application/vnd.sagemaker-triton.binary+json;json-header-size=7",
+    "image/png",
+];
+
+fn head_of(media_type: &str) -> HeaderMap {
+    let mut head = HeaderMap::new();
+    head.insert(http::header::CONTENT_TYPE, media_type.parse().expect("a header value"));
+    head
+}
+
+/// Bytes, some of them with the words that the readers look for.
+fn any_body() -> impl Strategy<Value = Vec<u8>> {
+    let words: Vec<&[u8]> = vec![
+        b"{\"inputs\":[{\"name\":\"a\",\"shape\":[",
+        b"2],\"datatype\":\"FP16\",",
+        b"\"data\":[1,2]}]}",
+        b"data: ",
+        b"\n\n",
+        b"\r\n--B\r\n",
+        b"--B--",
+        b"Content-Disposition: form-data; name=\"a\"\r\n\r\n",
+        b"\x93NUMPY\x01\0\x20\0{'descr': '<f4', 'shape': (",
+        b"a,b\n1,\"2",
+        b"{\"choices\":[{\"index\":",
+        b"0,\"delta\":{\"content\":\"x\"}}]}",
+        b"[DONE]",
+        b"{\"type\":\"content_block_delta\",\"index\":",
+        b"[",
+        b"]",
+        b"{",
+        b"}",
+        b"\"",
+        b",",
+        b":",
+        b"=",
+        b"&",
+        b"%",
+        b"18446744073709551616",
+        b"-1",
+        b"\xff",
+        b"\n",
+    ];
+    let piece = prop_oneof![
+        3 => prop::sample::select(words).prop_map(<[u8]>::to_vec),
+        1 => prop::collection::vec(any::<u8>(), 0..20),
+    ];
+    prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+#[test]
+fn recognition_is_stable_under_case_and_blanks() {
+    let body = "a,b\n1,2\n";
+    for media_type in ["text/csv", "Text/CSV", " text/csv ; charset=utf-8", "TEXT/CSV;header=present"] {
+        let head = head_of(media_type);
+        let matter = matter(&head, "/predict", body, "[1]");
+        assert_eq!(recognise(ProtocolChoice::Auto, &matter).name, "sagemaker", "{media_type}");
+    }
+    let json = r#"{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[1]}]}"#;
+    for json in [json.to_owned(), json.replace(',', " ,\n "), format!("\u{feff}\n{json}\r\n")] {
+        let head = head_of("Application/JSON");
+        assert_eq!(recognise(ProtocolChoice::Auto, &matter(&head, "/", &json, "{}")).name, "v2", "{json}");
     }
 }
 
