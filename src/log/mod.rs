@@ -51,6 +51,7 @@ mod meta;
 mod queue;
 mod reader;
 mod recover;
+mod repair;
 mod segment;
 mod writer;
 
@@ -61,6 +62,7 @@ pub use inspect::{Damage, LaneReport, SegmentReport, TopicReport, VerifyReport, 
 pub use intervals::Intervals;
 pub use lane::Lane;
 pub use reader::Reader;
+pub use repair::{Fix, Mode, repair};
 
 use common::Common;
 use disk::Disk;

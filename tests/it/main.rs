@@ -15,6 +15,7 @@ mod kafka_readers;
 mod kafka_s3;
 mod kafka_source;
 mod kill;
+mod log_repair;
 mod loud;
 mod lost_answers;
 mod multipart;
