@@ -18,6 +18,9 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use weir::record::ContentType;
+
+mod forms;
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 const CONNECTIONS: usize = 32;
@@ -31,7 +34,8 @@ fn main() {
         Some("pipeline") => pipeline(),
         Some("memory") => memory(),
         Some("drain") => drain(),
-        _ => eprintln!("usage: cargo bench --bench load -- proxy | pipeline | memory | drain"),
+        Some("forms") => forms::forms(),
+        _ => eprintln!("usage: cargo bench --bench load -- proxy | pipeline | memory | drain | forms"),
     }
 }
 
@@ -340,21 +344,33 @@ fn drain() {
     let rows: u64 = 500_000;
     let value = row();
     let bytes = rows * value.len() as u64;
-    let (append_wall, append_cpu) = lay_down(dir.path(), rows, &value);
+    let (append_wall, append_cpu) = lay_down(dir.path(), rows, ContentType::Json, &value);
     println!(
         "log append: {rows} rows of {} B, {:.0} MB/s of wall, {:.0} MB/s of CPU",
         value.len(),
         bytes as f64 / 1e6 / append_wall.as_secs_f64(),
         bytes as f64 / 1e6 / append_cpu.as_secs_f64()
     );
-    std::fs::write(dir.path().join("weir.yaml"), "version: 1\nroutes: { m: { upstream: http://127.0.0.1:1 } }\n")
+    let (used, wall, peak) = drain_of(dir.path());
+    println!(
+        "drain log -> Parquet: {:.0} MB/s of CPU, {:.0} MB/s of wall, {:.2} us a row, peak RSS {peak:.0} MiB",
+        bytes as f64 / 1e6 / used.as_secs_f64(),
+        bytes as f64 / 1e6 / wall.as_secs_f64(),
+        used.as_secs_f64() * 1e6 / rows as f64,
+    );
+}
+
+/// Drains what was laid down; CPU and wall of the drain, and its peak RSS in MiB.
+fn drain_of(dir: &Path) -> (Duration, Duration, f64) {
+    std::fs::write(dir.join("weir.yaml"), "version: 1\nroutes: { m: { upstream: http://127.0.0.1:1 } }\n")
         .expect("weir.yaml");
     let begun = Instant::now();
     let mut child = Command::new(WEIR)
         .args(["drain", "--once"])
-        .current_dir(dir.path())
+        .current_dir(dir)
         .env("WEIR_LOG", "warn")
         .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .spawn()
         .expect("weir runs");
     let pid = child.id();
@@ -368,12 +384,7 @@ fn drain() {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    println!(
-        "drain log -> Parquet: {:.0} MB/s of CPU, {:.0} MB/s of wall, {:.2} us a row, peak RSS {peak:.0} MiB",
-        bytes as f64 / 1e6 / used.as_secs_f64(),
-        bytes as f64 / 1e6 / begun.elapsed().as_secs_f64(),
-        used.as_secs_f64() * 1e6 / rows as f64,
-    );
+    (used, begun.elapsed(), peak)
 }
 
 /// One record of about 1 KiB in the form of the topic.
@@ -396,11 +407,11 @@ fn row() -> Bytes {
 }
 
 /// Appends `rows` rows to the log of topic `m` as a gateway without a drain would; wall and CPU of this process.
-fn lay_down(dir: &Path, rows: u64, value: &Bytes) -> (Duration, Duration) {
+fn lay_down(dir: &Path, rows: u64, content_type: ContentType, value: &Bytes) -> (Duration, Duration) {
     use weir::config::Config;
     use weir::ledger::Ledger;
     use weir::log::{Logs, Options, ReaderKind};
-    use weir::record::{ContentType, Encoded, Recorded};
+    use weir::record::{Encoded, Recorded};
     let mut config = Config::for_upstream("http://127.0.0.1:1", Some("m")).expect("a configuration");
     let data = dir.join("weir-data");
     std::fs::create_dir_all(&data).expect("the folder");
@@ -415,7 +426,7 @@ fn lay_down(dir: &Path, rows: u64, value: &Bytes) -> (Duration, Duration) {
         logs.append(Recorded {
             ticket: ledger.see(),
             topic: "m".to_string(),
-            content_type: ContentType::Json,
+            content_type,
             rows: vec![Encoded { key: None, value: value.clone() }],
         });
     }

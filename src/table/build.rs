@@ -12,8 +12,8 @@ use super::columns::{Column, Fit, Leaf, Scalar};
 use super::envelope;
 use super::number::Number;
 use super::schema::{Field, Schema};
-use super::text::{Text, Texts};
-use super::walk::{self, Visitor};
+use super::tell;
+use super::walk::Visitor;
 use crate::source::Message;
 
 /// Rows of a batch (notes of the drain: as fast as 4,096, a third less memory).
@@ -55,7 +55,6 @@ pub(super) struct Builder {
     /// Bytes of the batch's messages.
     bytes: usize,
     scratch: String,
-    texts: Texts,
 }
 
 /// The leaves of `envelope::SYSTEM`, in its order.
@@ -109,7 +108,6 @@ impl Builder {
             status_code,
             bytes: 0,
             scratch: String::new(),
-            texts: Texts::default(),
             rows,
         }
     }
@@ -135,12 +133,10 @@ impl Builder {
     /// Adds the message's row.
     pub fn push(&mut self, message: &Message) -> Pushed {
         let row = self.rows.row;
-        let mut texts = std::mem::take(&mut self.texts);
-        let read = undamaged(message).and_then(|()| texts.of(message)).and_then(|text| Ok((self.read(&text)?, text)));
-        let pushed = match read {
-            Ok((misfit, text)) => {
-                if misfit {
-                    push_text(&mut self.system.raw, row, &text.whole());
+        let pushed = match self.read(message) {
+            Ok(misfit) => {
+                if misfit && let Some(raw) = tell::raw(message) {
+                    push_text(&mut self.system.raw, row, &raw);
                 }
                 let text_is_ok = |text: &[u8]| text == b"ok";
                 let ok = self.rows.leaf(self.parse_status).text_at(row).is_none_or(text_is_ok);
@@ -153,7 +149,6 @@ impl Builder {
                 Pushed { kind: RowKind::Quarantined, misfit: false, eligible: false }
             }
         };
-        self.texts = texts;
         self.describe(message, pushed.kind);
         self.bytes += message.value.as_ref().map_or(0, |value| value.len());
         self.rows.row += 1;
@@ -165,12 +160,13 @@ impl Builder {
     ///
     /// # Errors
     /// Why the message is no record; columns may have been written.
-    fn read(&mut self, text: &Text<'_>) -> Result<bool, String> {
+    fn read(&mut self, message: &Message) -> Result<bool, String> {
+        undamaged(message)?;
         self.rows.restart();
-        walk::walk(text.json, &mut self.rows, &mut self.scratch).map_err(|broken| format!("not JSON: {broken}"))?;
+        let whole = tell::tell(message, &mut self.rows, &mut self.scratch)?;
         match self.rows.no_object {
             Some(what) => Err(format!("not a record: {what} instead of an object")),
-            None => Ok(self.rows.misfit || text.is_less()),
+            None => Ok(self.rows.misfit || !whole),
         }
     }
 

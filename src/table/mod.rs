@@ -19,7 +19,7 @@ mod number;
 mod properties;
 mod schema;
 mod survey;
-mod text;
+mod tell;
 mod time;
 mod tolerant;
 mod walk;

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use super::envelope;
 use super::number::{self, Number};
 use super::schema::{Field, KEY_BYTES_MAX, PLACES, Place, STRUCT_DEPTH_MAX, Schema, Type};
-use super::text::Texts;
-use super::walk::{self, Visitor};
+use super::tell;
+use super::walk::Visitor;
 use crate::source::Message;
 
 /// Keys remembered; beyond it rare ones are forgotten, then new ones not counted. About 8 MiB.
@@ -32,7 +32,6 @@ pub struct Survey {
     tree: Tree,
     declared: HashMap<String, Type>,
     scratch: String,
-    texts: Texts,
     forgot_at: u64,
 }
 
@@ -51,7 +50,6 @@ impl Survey {
             tree: Tree::new(),
             declared: HashMap::new(),
             scratch: String::new(),
-            texts: Texts::default(),
             forgot_at: 0,
         }
     }
@@ -75,13 +73,12 @@ impl Survey {
         if message.damaged.is_some() {
             return;
         }
-        let Ok(text) = self.texts.of(message) else { return };
         if self.tree.nodes.len() > NODES_MAX && self.rows >= self.forgot_at + FORGET_EVERY {
             self.tree.forget_rare(self.rows);
             self.forgot_at = self.rows;
         }
         self.tree.begin_row(self.rows);
-        if walk::walk(text.json, &mut self.tree, &mut self.scratch).is_err() || !self.tree.row.counts() {
+        if tell::tell(message, &mut self.tree, &mut self.scratch).is_err() || !self.tree.row.counts() {
             return;
         }
         self.rows += 1;

@@ -21,6 +21,7 @@ mod lost_answers;
 mod multipart;
 mod outage;
 mod path;
+mod protobuf;
 mod read_back;
 mod s3_faults;
 mod s3_store;

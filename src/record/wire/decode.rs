@@ -28,8 +28,15 @@ pub trait Listener {
     fn integer(&mut self, value: i64);
     fn unsigned(&mut self, value: u64);
     fn double(&mut self, value: f64);
-    /// A double that is written without a fraction if it has none.
-    fn milliseconds(&mut self, value: f64);
+    /// A double that is told as an integer if it has no fraction.
+    fn milliseconds(&mut self, value: f64) {
+        // Far below this every double is a whole number.
+        if value.fract() == 0.0 && (0.0..1e15).contains(&value) {
+            self.unsigned(value as u64)
+        } else {
+            self.double(value)
+        }
+    }
     /// A number of JSON's grammar, digit by digit.
     fn number(&mut self, digits: &str);
     fn string(&mut self, value: &str);
@@ -460,15 +467,6 @@ impl Listener for JsonText<'_> {
     fn double(&mut self, value: f64) {
         self.part();
         json::double(self.0, value);
-    }
-
-    fn milliseconds(&mut self, value: f64) {
-        // Far below this every double is a whole number.
-        if value.fract() == 0.0 && (0.0..1e15).contains(&value) {
-            self.unsigned(value as u64)
-        } else {
-            self.double(value)
-        }
     }
 
     fn number(&mut self, digits: &str) {

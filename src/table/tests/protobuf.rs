@@ -113,3 +113,27 @@ fn the_fields_of_the_record_are_the_fixed_columns() {
     let fields: Vec<&str> = crate::record::wire::FIELDS.iter().map(|(name, _)| *name).collect();
     assert_eq!(columns, fields);
 }
+
+/// The key that is expected next is compared as JSON has it, with escapes.
+#[test]
+fn a_key_with_a_backslash_is_not_taken_for_another_ones_escape() {
+    let calls: Vec<(String, String)> =
+        (0..8).map(|n| (format!(r#"{{"a{}nb":{n}}}"#, [r"\", r"\\"][n % 2]), "{}".to_owned())).collect();
+    let (schema, json) = write(&in_form(&calls, |_| false));
+    let (other_schema, other) = write(&in_form(&calls, |_| true));
+    assert_eq!((schema.columns(), &schema), (2, &other_schema));
+    same_tables(&json, &other);
+    assert_eq!(other.column("inputs.a\nb").null_count(), 4);
+}
+
+/// Integers that no double holds are told apart as in JSON.
+#[test]
+fn large_integers_fit_as_they_do_in_json() {
+    let edge = 1_i64 << 53;
+    let numbers = [0, edge, edge + 1, edge + 2, -edge - 1, i64::MIN, i64::MAX];
+    let calls: Vec<_> = numbers.iter().map(|n| (format!(r#"{{"n":{n}}}"#), "{}".to_owned())).collect();
+    let (_, json) = write(&in_form(&calls, |_| false));
+    let (_, other) = write(&in_form(&calls, |_| true));
+    same_tables(&json, &other);
+    assert_eq!(other.raw_rows(), [2, 4, 6]);
+}
