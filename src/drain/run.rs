@@ -429,8 +429,10 @@ impl Runner {
                     partition.retry_at = Some(at);
                     return;
                 }
-                let job = Job::Open(self.open(id, partition));
-                self.ask(id, partition, job);
+                match self.open(id, partition) {
+                    Ok(open) => self.ask(id, partition, Job::Open(open)),
+                    Err(error) => self.failed(id, partition, Kind::Retry, crate::telemetry::with_causes(&error)),
+                }
             }
             Some(Step::Seek(offset)) => match self.source.seek(id, offset) {
                 Ok(()) => {
@@ -466,24 +468,29 @@ impl Runner {
         }
     }
 
-    fn open(&self, id: &PartitionId, partition: &Partition) -> Open {
-        // Those of this origin, this partition's own among them (it is out of the map while it steps).
-        let others = self.partitions.iter().filter(|(other, _)| other.topic == id.topic && other.origin == id.origin);
-        let all: Vec<_> =
-            others.map(|(other, partition)| (other, &partition.bounds)).chain([(id, &partition.bounds)]).collect();
+    fn open(&mut self, id: &PartitionId, partition: &Partition) -> Result<Open, SourceError> {
+        let elsewhere = match partition.new_origin {
+            true => self.source.origin_bounds(id)?,
+            false => None,
+        };
+        let all: Vec<(u32, Bounds)> = elsewhere.unwrap_or_else(|| {
+            // Those of this origin, this partition's own among them (it is out of the map while it steps).
+            let others =
+                self.partitions.iter().filter(|(other, _)| other.topic == id.topic && other.origin == id.origin);
+            let all = others.chain([(id, partition)]);
+            all.map(|(id, partition)| (id.partition, partition.bounds.clone())).collect()
+        });
         let earliest = self.config.drain.start_earliest || self.source.is_own_log();
         let start = |bounds: &Bounds| if earliest { bounds.start } else { bounds.end };
         let hint = all.iter().filter_map(|(_, bounds)| bounds.hint).max();
-        Open {
+        Ok(Open {
             partition: id.clone(),
             partitioning: self.config.store.partition,
             topic_id: partition.bounds.topic_id.clone(),
-            starts: partition
-                .new_origin
-                .then(|| all.iter().map(|(id, bounds)| (id.partition, start(bounds))).collect()),
+            starts: partition.new_origin.then(|| all.iter().map(|(number, bounds)| (*number, start(bounds))).collect()),
             hint,
             now_ms: now_ms(),
-        }
+        })
     }
 
     fn ask(&mut self, id: &PartitionId, partition: &mut Partition, job: Job) {

@@ -5,6 +5,9 @@
 //! drain's thread takes events, reads spools and leaves wishes (seek, commit) for the consume thread; when it opens a chain it asks Kafka itself, for a
 //! short time (`ask`).
 //!
+//! Which partitions are announced says the consumer group (`member`), so that many drains divide the work; a drain that is to end by itself
+//! ([`Reach::ToEnd`]) reads them all.
+//!
 //! Guards: a message below the expected offset is dropped and counted; one above it is a gap of the topic (transaction markers, aborted
 //! batches) and is accepted; `auto.offset.reset` is `error`, and a partition that met it is looked at again and announced anew, so that the drain decides
 //! whether data were lost. Polling never stops: a full spool pauses the partitions.
@@ -13,16 +16,18 @@ mod ask;
 mod consume;
 mod decode;
 mod discover;
+mod group;
 mod limits;
+mod member;
 mod shared;
 mod topics;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 
@@ -34,6 +39,7 @@ use crate::publish::{Problem, ProblemSlot, client_config, lock};
 use ask::Ask;
 use consume::{Consume, Context};
 use discover::Discover;
+use member::Member;
 use shared::Shared;
 pub use topics::TopicPicker;
 
@@ -43,7 +49,7 @@ const CATCH_UP_LOOK: Duration = Duration::from_millis(10);
 /// How far the source reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// On and on.
+    /// On and on, the partitions that the consumer group gives to this drain.
     Follow,
     /// Up to where each partition ended when it was first seen (`weir drain --once`); [`KafkaWatch::at_end`] says when.
     ToEnd,
@@ -57,6 +63,12 @@ pub enum KafkaSourceError {
     Client(#[source] KafkaError),
     #[error("failed to prepare the spool folder {}", path.display())]
     Spool {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("failed to keep the drain's name in {}", path.display())]
+    Name {
         path: PathBuf,
         #[source]
         source: std::io::Error,
@@ -152,6 +164,9 @@ impl KafkaSource {
                 ("fetch.wait.max.ms", "100"),
                 ("queued.max.messages.kbytes", "16384"),
                 ("fetch.message.max.bytes", "1048576"),
+                ("partition.assignment.strategy", "cooperative-sticky"),
+                ("session.timeout.ms", "10000"),
+                ("topic.metadata.refresh.interval.ms", "5000"),
             ],
             &kafka.consumer,
             &[
@@ -165,14 +180,19 @@ impl KafkaSource {
                 ("statistics.interval.ms", "0"),
             ],
         );
-        let consumer = BaseConsumer::from_config_and_context(&config, Context::new(&kafka.brokers, problem))
-            .map_err(KafkaSourceError::Client)?;
+        let consumer =
+            BaseConsumer::from_config_and_context(&config, Context::new(&kafka.brokers, Arc::clone(&problem)))
+                .map_err(KafkaSourceError::Client)?;
         let consumer = Arc::new(consumer);
-        let ask = Ask::new(Arc::clone(&consumer), config);
+        let member = match reach {
+            Reach::Follow => Some(member(&kafka.brokers, problem, &config, &spool_dir)?),
+            Reach::ToEnd => None,
+        };
+        let ask = Ask::new(Arc::clone(&consumer), config, root);
         let mut source = KafkaSource { shared: Arc::clone(&shared), ask, threads: Vec::new() };
         let discover = Discover::new(Arc::clone(&consumer), Arc::clone(&shared), topics, root.to_owned());
         source.spawn("weir-discover", move || discover.run())?;
-        let consume = Consume::new(consumer, shared, root.to_owned());
+        let consume = Consume::new(consumer, member, shared, root.to_owned());
         source.spawn("weir-consume", move || consume.run())?;
         Ok(source)
     }
@@ -187,6 +207,19 @@ impl KafkaSource {
     pub fn watch(&self) -> KafkaWatch {
         KafkaWatch { shared: Arc::clone(&self.shared) }
     }
+}
+
+/// The drain's name in the group is kept beside the spool, in the data folder.
+fn member(
+    brokers: &[String],
+    problem: Arc<ProblemSlot>,
+    config: &ClientConfig,
+    spool_dir: &Path,
+) -> Result<Member, KafkaSourceError> {
+    let path = spool_dir.with_file_name("drain.id");
+    let config =
+        member::member_config(config.clone(), &path).map_err(|source| KafkaSourceError::Name { path, source })?;
+    Member::new(brokers, problem, config).map_err(KafkaSourceError::Client)
 }
 
 impl KafkaWatch {
@@ -247,6 +280,13 @@ impl Source for KafkaSource {
         let partition = self.shared.get(partition)?;
         // None: gone by retention, a transaction's marker, or beyond the end, which the bounds tell.
         Ok(self.ask.record_before(&partition, next)?.map_or(Before::Unknown, Before::Known))
+    }
+
+    fn origin_bounds(&mut self, partition: &PartitionId) -> Result<Option<Vec<(u32, Bounds)>>, SourceError> {
+        if !self.shared.is_divided() {
+            return Ok(None);
+        }
+        self.ask.origin_bounds(partition).map(Some)
     }
 
     fn announced(&self) -> bool {

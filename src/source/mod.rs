@@ -20,7 +20,7 @@ pub struct PartitionId {
 pub enum Event {
     /// The drain looks for the chain's head, then calls [`Source::seek`].
     Assigned { partition: PartitionId, bounds: Bounds },
-    /// Ranges of it are sealed or dropped; both are safe.
+    /// It is another drain's now: what is at hand of it is dropped, and read again by that one.
     Revoked { partition: PartitionId },
     /// Messages are at hand.
     Message(Progress),
@@ -145,6 +145,12 @@ pub trait Source: Send {
         None
     }
 
+    /// The bounds of all partitions of an origin, also of those that other drains read: its document says where each of them begins. `None`: all of
+    /// them are assigned to this drain.
+    fn origin_bounds(&mut self, _partition: &PartitionId) -> Result<Option<Vec<(u32, Bounds)>>, SourceError> {
+        Ok(None)
+    }
+
     /// Whether it is this process's own log: its backlog is stored whatever `drain.start` says, and ends with what the process wrote.
     fn is_own_log(&self) -> bool {
         false
@@ -155,7 +161,7 @@ pub trait Source: Send {
         false
     }
 
-    /// Whether every partition that exists now has been told of: "everything at hand" means nothing before that.
+    /// Whether every partition that exists now, and is this drain's, has been told of: "everything at hand" means nothing before that.
     fn announced(&self) -> bool {
         true
     }

@@ -218,7 +218,7 @@ fn two_drains_of_one_group_on_one_root_store_each_row_once() {
     two_drains("both", "both");
 }
 
-/// They do not share the work, but each row is there once, whatever becomes of either.
+/// Whether they share the work or each does all of it: each row is there once, whatever becomes of either.
 fn two_drains(first: &str, second: &str) {
     let topic = topic(&brokers(), "two", 1);
     let shared = tempfile::tempdir().expect("a folder");

@@ -373,7 +373,7 @@ fn a_committed_offset_is_a_hint_for_the_same_root_only() {
     reading.source.commit(&zero, 7).unwrap();
     drop(reading); // commits at its end
     for (root, hint) in [("s3://here", Some(7)), ("s3://elsewhere", None)] {
-        let mut reading = Reading::with(&brokers, picker(&topic), Reach::Follow, &group, root, 64 << 20);
+        let mut reading = Reading::with(&brokers, picker(&topic), Reach::ToEnd, &group, root, 64 << 20);
         reading.until_assigned(1);
         assert_eq!(reading.assigned[&zero].hint, hint, "{root}");
     }

@@ -10,6 +10,7 @@ mod copies;
 mod crash_points;
 mod foreign;
 mod growth;
+mod group;
 mod kafka_path;
 mod kafka_readers;
 mod kafka_s3;

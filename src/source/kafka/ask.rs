@@ -3,6 +3,7 @@
 //! Each answer is waited for at most [`ANSWER_TIMEOUT`] a request, and when one did not come, the next questions fail at once for a while: a drain
 //! of many partitions is not to wait for each of them while the brokers are away.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,12 +18,14 @@ use super::consume::Context;
 use super::shared::Partition;
 use super::{decode, limits};
 use crate::source::spool::owned;
-use crate::source::{Bounds, Message, SourceError};
+use crate::source::{Bounds, Message, PartitionId, SourceError};
 
 /// How long an answer is waited for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long nothing is asked after an answer did not come.
 const QUIET: Duration = Duration::from_secs(2);
+/// How long the bounds of a topic are good for another of its partitions: its document is made once, for all of them.
+const ORIGIN_GOOD: Duration = Duration::from_secs(5);
 /// How long a poll waits.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -49,29 +52,56 @@ pub(super) struct Ask {
     /// Reads single records, without moving the other consumer; made when it is first needed.
     lookup: Option<BaseConsumer<Silent>>,
     quiet_until: Option<Instant>,
+    root: String,
+    /// The bounds of whole topics, for as long as they are asked for partition by partition.
+    origins: HashMap<Arc<str>, (Instant, Vec<(u32, Bounds)>)>,
 }
 
 impl Ask {
     /// `config` is the other consumer's.
-    pub(super) fn new(consumer: Arc<BaseConsumer<Context>>, mut config: ClientConfig) -> Ask {
+    pub(super) fn new(consumer: Arc<BaseConsumer<Context>>, mut config: ClientConfig, root: &str) -> Ask {
         config.set("enable.partition.eof", "true");
         config.set("queued.max.messages.kbytes", "1024");
         config.set("fetch.min.bytes", "1");
-        Ask { consumer, config, lookup: None, quiet_until: None }
+        Ask { consumer, config, lookup: None, quiet_until: None, root: root.to_owned(), origins: HashMap::new() }
     }
 
     /// Where a partition begins and ends now.
     pub(super) fn bounds(&mut self, partition: &Partition) -> Result<Bounds, SourceError> {
-        self.ask(partition, "where it begins and ends", |ask| {
+        self.ask(&partition.id, "where it begins and ends", |ask| {
             limits::bounds(&ask.consumer, &partition.id.topic, partition.number, ANSWER_TIMEOUT)
         })
         .map(|bounds| Bounds { hint: partition.hint, ..bounds })
     }
 
+    /// Where all partitions of a topic begin and end, and how far each was committed.
+    pub(super) fn origin_bounds(&mut self, id: &PartitionId) -> Result<Vec<(u32, Bounds)>, SourceError> {
+        if let Some((_, known)) = self.origins.get(&id.topic).filter(|(at, _)| at.elapsed() < ORIGIN_GOOD) {
+            return Ok(known.clone());
+        }
+        let all = self.ask(id, "where the topic's partitions begin", |ask| {
+            let metadata = ask.consumer.fetch_metadata(Some(&id.topic), ANSWER_TIMEOUT)?;
+            let count = metadata.topics().iter().find(|t| t.name() == &*id.topic).map_or(0, |t| t.partitions().len());
+            let ids = (0..count).filter_map(|number| {
+                let (partition, number) = (u32::try_from(number).ok()?, i32::try_from(number).ok()?);
+                Some((PartitionId { partition, ..id.clone() }, number))
+            });
+            let ids: Vec<(PartitionId, i32)> = ids.collect();
+            let hints = limits::hints(&ask.consumer, &ids, &ask.root, ANSWER_TIMEOUT);
+            let bounds = |(id, number): &(PartitionId, i32)| {
+                let bounds = limits::bounds(&ask.consumer, &id.topic, *number, ANSWER_TIMEOUT)?;
+                Ok((id.partition, Bounds { hint: hints.get(id).copied(), ..bounds }))
+            };
+            ids.iter().map(bounds).collect::<Result<Vec<_>, KafkaError>>()
+        })?;
+        self.origins.insert(Arc::clone(&id.topic), (Instant::now(), all.clone()));
+        Ok(all)
+    }
+
     /// The record at `next - 1`; `None`: retention took it, or it is none (a transaction's marker, a compacted record).
     pub(super) fn record_before(&mut self, partition: &Partition, next: u64) -> Result<Option<Message>, SourceError> {
         let Some(offset) = next.checked_sub(1) else { return Ok(None) };
-        self.ask(partition, "the record before the head", |ask| {
+        self.ask(&partition.id, "the record before the head", |ask| {
             let bounds = limits::bounds(&ask.consumer, &partition.id.topic, partition.number, ANSWER_TIMEOUT)?;
             if !(bounds.start..bounds.end).contains(&offset) {
                 return Ok(None);
@@ -82,12 +112,11 @@ impl Ask {
 
     fn ask<T>(
         &mut self,
-        partition: &Partition,
+        id: &PartitionId,
         what: &str,
         question: impl FnOnce(&mut Ask) -> Result<T, KafkaError>,
     ) -> Result<T, SourceError> {
         let failed = |why: String| {
-            let id = &partition.id;
             SourceError::Other(format!("failed to ask kafka for {what} of {}/{}: {why}", id.topic, id.partition))
         };
         if self.quiet_until.is_some_and(|until| Instant::now() < until) {

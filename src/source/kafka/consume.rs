@@ -11,9 +11,11 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaRespErr;
 
 use super::decode;
-use super::discover::hint_metadata;
+use super::limits::hint_metadata;
+use super::member::{Changes, Member};
 use super::shared::{Partition, Phase, Shared};
 use crate::publish::{ClientLog, ProblemSlot, lock};
 use crate::source::PartitionId;
@@ -43,6 +45,8 @@ pub(super) struct Context {
     commits_answered: AtomicU64,
     /// The cluster's id, once a broker has answered.
     cluster: OnceLock<String>,
+    /// What the consumer group said, if it is asked.
+    pub(super) changes: Changes,
 }
 
 impl Context {
@@ -52,6 +56,7 @@ impl Context {
             problem,
             commits_answered: AtomicU64::new(0),
             cluster: OnceLock::new(),
+            changes: Changes::default(),
         }
     }
 
@@ -79,6 +84,10 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {
+    fn rebalance(&self, consumer: &BaseConsumer<Context>, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        self.changes.rebalance(consumer, err, list);
+    }
+
     fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
         self.commits_answered.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = result {
@@ -89,6 +98,8 @@ impl ConsumerContext for Context {
 
 pub(super) struct Consume {
     consumer: Arc<BaseConsumer<Context>>,
+    /// `None`: all partitions are read.
+    member: Option<Member>,
     shared: Arc<Shared>,
     root: String,
     table: Table,
@@ -118,6 +129,7 @@ impl Table {
         }
         self.version = version;
         self.topics.clear();
+        self.last = None;
         for partition in shared.partitions() {
             let Ok(number) = usize::try_from(partition.number) else { continue };
             let of_topic = self.topics.entry(Arc::clone(&partition.id.topic)).or_default();
@@ -139,10 +151,16 @@ impl Table {
 }
 
 impl Consume {
-    pub(super) fn new(consumer: Arc<BaseConsumer<Context>>, shared: Arc<Shared>, root: String) -> Consume {
+    pub(super) fn new(
+        consumer: Arc<BaseConsumer<Context>>,
+        member: Option<Member>,
+        shared: Arc<Shared>,
+        root: String,
+    ) -> Consume {
         let now = Instant::now();
         Consume {
             consumer,
+            member,
             shared,
             root,
             table: Table::default(),
@@ -186,10 +204,11 @@ impl Consume {
         }
         self.commit(Duration::ZERO);
         let deadline = Instant::now() + LAST_COMMIT;
-        while consumer.context().commits_answered.load(Ordering::Relaxed) < self.commits_sent
+        let committer = self.committer();
+        while committer.context().commits_answered.load(Ordering::Relaxed) < self.commits_sent
             && Instant::now() < deadline
         {
-            drop(consumer.poll(POLL));
+            drop(committer.poll(POLL));
         }
     }
 
@@ -255,6 +274,7 @@ impl Consume {
     /// Everything but messages.
     fn tend(&mut self) {
         self.tended_at = Instant::now();
+        self.heed_the_group();
         self.seek();
         self.pause_or_resume();
         if self.position_at.elapsed() >= POSITION_EVERY {
@@ -263,6 +283,30 @@ impl Consume {
             self.tell();
         }
         self.commit(COMMIT_EVERY);
+    }
+
+    /// Serves the membership, and lets go of what is another drain's now.
+    fn heed_the_group(&mut self) {
+        let Some(member) = &mut self.member else { return };
+        if let Some(topics) = self.shared.wished(member.topics().len())
+            && let Err(error) = member.subscribe(topics)
+        {
+            self.shared.problem.set_if_none(format!("failed to subscribe: {error}"));
+        }
+        let topics = member.topics().len();
+        let Some((owned, settled)) = member.turn() else { return };
+        self.shared.own(owned, settled, topics);
+        let mut gone = TopicPartitionList::new();
+        self.assigned.retain(|id, _| {
+            let stays = owned.contains(id);
+            if let Some(number) = i32::try_from(id.partition).ok().filter(|_| !stays) {
+                gone.add_partition(&id.topic, number);
+            }
+            stays
+        });
+        if gone.count() > 0 {
+            self.log_failure("unassign", self.consumer.incremental_unassign(&gone));
+        }
     }
 
     fn seek(&mut self) {
@@ -291,6 +335,8 @@ impl Consume {
                         *failed += 1;
                     }
                     tracing::debug!(topic = %partition.id.topic, partition = partition.id.partition, offset, %error, "failed to seek");
+                    // It may have waited long, and the group is to hear of this drain.
+                    return;
                 }
             }
         }
@@ -373,11 +419,16 @@ impl Consume {
             }
         }
         if offsets.count() > 0 {
-            match self.consumer.commit(&offsets, CommitMode::Async) {
+            match self.committer().commit(&offsets, CommitMode::Async) {
                 Ok(()) => self.commits_sent += 1,
                 Err(error) => tracing::debug!(%error, "offsets were not committed; they are hints only"),
             }
         }
+    }
+
+    /// The coordinator takes commits only from members while there are any.
+    fn committer(&self) -> &BaseConsumer<Context> {
+        self.member.as_ref().map_or(&*self.consumer, Member::consumer)
     }
 
     fn log_failure(&self, verb: &str, result: KafkaResult<()>) {

@@ -1,6 +1,6 @@
 //! The discover thread: which topics and partitions there are, and their bounds. Only it makes requests that wait for an answer.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -42,11 +42,6 @@ struct Found {
     unclear: bool,
 }
 
-/// The metadata that stands beside a committed offset.
-pub(super) fn hint_metadata(root: &str) -> String {
-    format!("weir:{root}")
-}
-
 impl Discover {
     pub(super) fn new(
         consumer: Arc<BaseConsumer<Context>>,
@@ -82,18 +77,10 @@ impl Discover {
             }
             self.said_missing.clone_from(&missing);
         }
-        let new: Vec<(PartitionId, i32)> = found
-            .iter()
-            .flat_map(|(topic, count)| {
-                let topic: Arc<str> = Arc::from(topic.as_str());
-                (0..*count).map(move |partition| (topic.clone(), partition))
-            })
-            .filter_map(|(topic, number)| {
-                let partition = u32::try_from(number).ok()?;
-                let id = PartitionId { origin: Arc::clone(&topic), topic, partition };
-                (!self.shared.knows(&id)).then_some((id, number))
-            })
-            .collect();
+        self.shared.wish(found.keys());
+        let new = if self.shared.is_divided() { self.shared.to_announce() } else { self.unknown(&found) };
+        let new: Vec<(PartitionId, i32)> =
+            new.into_iter().filter_map(|id| Some((id.clone(), i32::try_from(id.partition).ok()?))).collect();
         let all_announced = self.announce(&new)?;
         let nothing_to_come = all_announced && !unclear;
         if self.shared.look_again.swap(false, Ordering::AcqRel) {
@@ -112,6 +99,16 @@ impl Discover {
         }
         self.shared.found(missing, nothing_to_come, complete);
         Ok(complete)
+    }
+
+    /// The partitions that were not announced yet.
+    fn unknown(&self, found: &BTreeMap<String, i32>) -> Vec<PartitionId> {
+        let of_topic = |(topic, count): (&String, &i32)| {
+            let topic: Arc<str> = Arc::from(topic.as_str());
+            let id = move |partition| PartitionId { origin: Arc::clone(&topic), topic: Arc::clone(&topic), partition };
+            (0..u32::try_from(*count).unwrap_or(0)).map(id)
+        };
+        found.iter().flat_map(of_topic).filter(|id| !self.shared.knows(id)).collect()
     }
 
     /// The wanted topics that exist.
@@ -152,7 +149,7 @@ impl Discover {
         }
         // Before the first of them is told of: the drain makes an origin's document when it knows all its partitions.
         self.shared.more_will_come();
-        let hints = self.hints(new);
+        let hints = limits::hints(&self.consumer, new, &self.root, ANSWER_TIMEOUT);
         let mut all = true;
         for (id, number) in new {
             match self.bounds(id, *number) {
@@ -173,34 +170,6 @@ impl Discover {
 
     fn bounds(&self, id: &PartitionId, number: i32) -> Result<Bounds, KafkaError> {
         limits::bounds(&self.consumer, &id.topic, number, ANSWER_TIMEOUT)
-    }
-
-    /// Offsets committed by a drain with the same root. They are hints, so an error only costs them.
-    fn hints(&self, new: &[(PartitionId, i32)]) -> HashMap<PartitionId, u64> {
-        let mut list = TopicPartitionList::with_capacity(new.len());
-        for (id, number) in new {
-            list.add_partition(&id.topic, *number);
-        }
-        let committed = match self.consumer.committed_offsets(list, ANSWER_TIMEOUT) {
-            Ok(committed) => committed,
-            Err(error) => {
-                tracing::debug!(%error, "no committed offsets to be had");
-                return HashMap::new();
-            }
-        };
-        let mine = hint_metadata(&self.root);
-        let of = |topic: &str, number: i32| {
-            new.iter().find(|(id, n)| *n == number && &*id.topic == topic).map(|(id, _)| id.clone())
-        };
-        committed
-            .elements()
-            .iter()
-            .filter(|e| e.error().is_ok() && e.metadata() == mine)
-            .filter_map(|e| match e.offset() {
-                Offset::Offset(offset) => Some((of(e.topic(), e.partition())?, u64::try_from(offset).ok()?)),
-                _ => None,
-            })
-            .collect()
     }
 
     /// Notes where every partition ends now, for the status: one request per broker, whatever their number.

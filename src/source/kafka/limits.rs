@@ -1,12 +1,14 @@
-//! Where a partition begins and ends, and of which topic it is.
+//! Where a partition begins and ends, of which topic it is, and how far it was committed.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::consume::Context;
-use crate::source::Bounds;
+use crate::source::{Bounds, PartitionId};
 
 /// Asks for a partition's bounds; waits at most `timeout` for each of two answers.
 pub(super) fn bounds(
@@ -21,4 +23,42 @@ pub(super) fn bounds(
     // The safe interface gives no topic ids: a topic made anew in the same cluster is known by its records.
     let topic_id = Context::cluster(consumer, timeout).map(|cluster| format!("{cluster}/{topic}"));
     Ok(Bounds { start: offset(low)?, end: offset(high)?, topic_id: topic_id.unwrap_or_default(), hint: None })
+}
+
+/// The metadata that stands beside a committed offset.
+pub(super) fn hint_metadata(root: &str) -> String {
+    format!("weir:{root}")
+}
+
+/// Offsets committed by a drain with the same root. They are hints, so an error only costs them.
+pub(super) fn hints(
+    consumer: &BaseConsumer<Context>,
+    partitions: &[(PartitionId, i32)],
+    root: &str,
+    timeout: Duration,
+) -> HashMap<PartitionId, u64> {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for (id, number) in partitions {
+        list.add_partition(&id.topic, *number);
+    }
+    let committed = match consumer.committed_offsets(list, timeout) {
+        Ok(committed) => committed,
+        Err(error) => {
+            tracing::debug!(%error, "no committed offsets to be had");
+            return HashMap::new();
+        }
+    };
+    let mine = hint_metadata(root);
+    let of = |topic: &str, number: i32| {
+        partitions.iter().find(|(id, n)| *n == number && &*id.topic == topic).map(|(id, _)| id.clone())
+    };
+    committed
+        .elements()
+        .iter()
+        .filter(|e| e.error().is_ok() && e.metadata() == mine)
+        .filter_map(|e| match e.offset() {
+            Offset::Offset(offset) => Some((of(e.topic(), e.partition())?, u64::try_from(offset).ok()?)),
+            _ => None,
+        })
+        .collect()
 }

@@ -1,4 +1,4 @@
-//! What the drain's thread and the two consumer threads share. Lock order: a partition, then the events.
+//! What the drain's thread and the two consumer threads share. Lock order: the group, the partitions, one partition, the events.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use super::group::Group;
 use super::{KafkaSourceStatus, PartitionStatus, Reach};
 use crate::publish::{ProblemSlot, lock};
 use crate::source::spool::{Spool, SpoolPool, SpoolReader};
@@ -15,13 +16,19 @@ pub(super) struct Shared {
     pub pool: Arc<SpoolPool>,
     pub problem: Arc<ProblemSlot>,
     reach: Reach,
-    partitions: RwLock<BTreeMap<PartitionId, Arc<Partition>>>,
+    pub(super) partitions: RwLock<BTreeMap<PartitionId, Arc<Partition>>>,
+    /// Those that the group took, until the drain has heard of it: it may be reading them.
+    pub(super) leaving: RwLock<BTreeMap<PartitionId, Arc<Partition>>>,
+    /// `None`: every partition is read.
+    pub(super) group: Option<Mutex<Group>>,
+    /// The group has given partitions that are not announced yet.
+    pub(super) given: AtomicBool,
     /// Grows with `partitions`, so that a thread can see that its own table is old.
-    version: AtomicU64,
+    pub(super) version: AtomicU64,
     events: Mutex<Events>,
     ready: Condvar,
-    stopped: Mutex<bool>,
-    stop: Condvar,
+    pub(super) stopped: Mutex<bool>,
+    pub(super) stop: Condvar,
     /// All topics asked for by name were found, and all their partitions announced.
     complete: AtomicBool,
     /// All partitions that exist were announced.
@@ -125,6 +132,9 @@ impl Shared {
             problem,
             reach,
             partitions: RwLock::default(),
+            leaving: RwLock::default(),
+            group: (reach == Reach::Follow).then(Mutex::default),
+            given: AtomicBool::new(false),
             version: AtomicU64::new(0),
             events: Mutex::default(),
             ready: Condvar::new(),
@@ -154,13 +164,20 @@ impl Shared {
     }
 
     pub fn get(&self, id: &PartitionId) -> Result<Arc<Partition>, SourceError> {
-        let partitions = self.partitions.read().unwrap_or_else(PoisonError::into_inner);
-        let found = partitions.get(id).cloned();
-        found.ok_or_else(|| SourceError::Other(format!("{}/{} is not assigned", id.topic, id.partition)))
+        let in_map = |map: &RwLock<BTreeMap<PartitionId, Arc<Partition>>>| {
+            map.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        };
+        in_map(&self.leaving)
+            .or_else(|| in_map(&self.partitions))
+            .ok_or_else(|| SourceError::Other(format!("{}/{} is not assigned", id.topic, id.partition)))
     }
 
-    /// Adds a partition and tells the drain.
+    /// Adds a partition and tells the drain; not one that the group has given to another drain meanwhile.
     pub fn announce(&self, id: PartitionId, number: i32, bounds: Bounds) {
+        let group = self.group.as_ref().map(lock);
+        if group.as_ref().is_some_and(|group| !group.has(&id)) {
+            return;
+        }
         let limit = (self.reach == Reach::ToEnd).then_some(bounds.end);
         let hint = bounds.hint;
         let inner = Inner {
@@ -195,7 +212,7 @@ impl Shared {
         ]);
     }
 
-    fn push(&self, events: Vec<Event>) {
+    pub(super) fn push(&self, events: Vec<Event>) {
         lock(&self.events).announced.extend(events);
         self.ready.notify_one();
     }
@@ -220,13 +237,20 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner);
         let (announced, dirty) = (std::mem::take(&mut events.announced), std::mem::take(&mut events.dirty));
         drop(events);
+        for event in &announced {
+            if let Event::Revoked { partition } = event {
+                self.leaving.write().unwrap_or_else(PoisonError::into_inner).remove(partition);
+            }
+        }
         announced.into_iter().chain(dirty.into_iter().filter_map(|p| p.progress())).collect()
     }
 
-    /// What a look at the topics came to; `announced`: every partition that exists was announced.
+    /// What a look at the topics came to; `announced`: every partition that exists, and is this drain's, was announced.
     pub fn found(&self, missing: Vec<String>, announced: bool, complete: bool) {
         *lock(&self.missing) = missing;
-        self.announced.store(announced, Ordering::Release);
+        let group = self.group.as_ref().map(lock);
+        let settled = group.is_none_or(|group| group.is_settled() && !self.given.load(Ordering::Acquire));
+        self.announced.store(announced && settled, Ordering::Release);
         self.complete.store(complete, Ordering::Release);
     }
 
@@ -262,7 +286,8 @@ impl Shared {
 
     /// Waits for the end, at most `timeout`; with `unless_asked` not longer than until somebody asks to look again. Returns whether the end has come.
     pub fn wait_for_stop(&self, timeout: Duration, unless_asked: bool) -> bool {
-        let asked = || unless_asked && (self.look_again.load(Ordering::Acquire) || self.marks_due().is_some());
+        let due = || self.look_again.load(Ordering::Acquire) || self.given.load(Ordering::Acquire);
+        let asked = || unless_asked && (due() || self.marks_due().is_some());
         let waits = |stopped: &mut bool| !*stopped && !asked();
         let (stopped, _) =
             self.stop.wait_timeout_while(lock(&self.stopped), timeout, waits).unwrap_or_else(PoisonError::into_inner);

@@ -37,7 +37,7 @@ impl Weir {
     pub fn at(dir: &Path, yaml: &str) -> Weir {
         std::fs::create_dir_all(dir).expect("the folder");
         let head = "version: 1\nlisten: { address: 127.0.0.1:0 }\nadmin: { address: 127.0.0.1:0 }\n";
-        std::fs::write(dir.join("weir.yaml"), format!("{head}{yaml}")).expect("weir.yaml");
+        std::fs::write(dir.join("weir.yaml"), format!("{head}{}", in_a_group_of_its_own(yaml))).expect("weir.yaml");
         Weir {
             dir: dir.to_path_buf(),
             child: None,
@@ -297,6 +297,22 @@ impl Drop for Weir {
             eprintln!("--- weir's own words ({}) ---\n{}", self.dir.display(), self.stderr());
         }
     }
+}
+
+/// Deployments that name no group would all be members of one: each start and kill of one would rebalance the others.
+fn in_a_group_of_its_own(yaml: &str) -> String {
+    if !yaml.contains("kafka:") || yaml.contains("group:") {
+        return yaml.to_owned();
+    }
+    let group = format!("group: g-{}", uuid::Uuid::new_v4().simple());
+    let lines = || yaml.lines();
+    if lines().any(|line| line.starts_with("drain: {")) {
+        return yaml.replacen("drain: {", &format!("drain: {{ {group},"), 1);
+    }
+    if lines().any(|line| line == "drain:") {
+        return yaml.replacen("drain:\n", &format!("drain:\n  {group}\n"), 1);
+    }
+    format!("{}\ndrain: {{ {group} }}\n", yaml.trim_end())
 }
 
 /// A number of the status; panics if it is not there.
