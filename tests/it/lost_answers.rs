@@ -33,6 +33,7 @@ fn dies(relay: &Relay, fault: Fault) -> Death<'_> {
 }
 
 fn meet(relay: &Relay, fault: Fault) {
+    until("a connection is open, which the fault can meet", || relay.open() > 0);
     let before = relay.hits();
     relay.set(fault);
     until("the fault is met", || relay.hits() > before);

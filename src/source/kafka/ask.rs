@@ -46,6 +46,9 @@ impl ClientContext for Silent {
 
 impl ConsumerContext for Silent {}
 
+/// Of all partitions of a topic, by number.
+type AllBounds = Vec<(u32, Bounds)>;
+
 pub(super) struct Ask {
     consumer: Arc<BaseConsumer<Context>>,
     config: ClientConfig,
@@ -54,7 +57,7 @@ pub(super) struct Ask {
     quiet_until: Option<Instant>,
     root: String,
     /// The bounds of whole topics, for as long as they are asked for partition by partition.
-    origins: HashMap<Arc<str>, (Instant, Vec<(u32, Bounds)>)>,
+    origins: HashMap<Arc<str>, (Instant, AllBounds)>,
 }
 
 impl Ask {
@@ -75,7 +78,7 @@ impl Ask {
     }
 
     /// Where all partitions of a topic begin and end, and how far each was committed.
-    pub(super) fn origin_bounds(&mut self, id: &PartitionId) -> Result<Vec<(u32, Bounds)>, SourceError> {
+    pub(super) fn origin_bounds(&mut self, id: &PartitionId) -> Result<AllBounds, SourceError> {
         if let Some((_, known)) = self.origins.get(&id.topic).filter(|(at, _)| at.elapsed() < ORIGIN_GOOD) {
             return Ok(known.clone());
         }

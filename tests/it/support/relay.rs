@@ -202,6 +202,11 @@ impl Relay {
         self.shared.hits.load(Ordering::SeqCst)
     }
 
+    /// Connections that are open now.
+    pub fn open(&self) -> usize {
+        self.shared.state().open.len()
+    }
+
     /// Connections that came so far.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::SeqCst)
