@@ -3,9 +3,6 @@
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
-use rdkafka::client::{Client, ClientContext};
-use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use serde::Serialize;
 
 use super::log::words;
@@ -17,6 +14,7 @@ use crate::drain::store;
 use crate::log;
 use crate::publish;
 use crate::publish::topics::{self, TopicAnswer};
+use crate::publish::{Reached, reach};
 
 const KAFKA_WAIT: Duration = Duration::from_secs(5);
 
@@ -110,29 +108,25 @@ fn upstream_line(route: &crate::config::Route) -> Line {
 
 fn kafka_lines(config: &Config, kafka: &Kafka) -> Vec<Line> {
     let brokers = kafka.brokers.join(",");
-    let mut client = ClientConfig::new();
-    client.set("bootstrap.servers", &brokers).set("log_level", "0").set("allow.auto.create.topics", "false");
-    let consumer: Result<BaseConsumer, _> = client.create();
-    let answer = consumer.and_then(|c| c.fetch_metadata(None, KAFKA_WAIT).map(|metadata| (c, metadata)));
-    let (consumer, metadata) = match answer {
+    let (client, metadata) = match reach(kafka, KAFKA_WAIT) {
         Ok(answer) => answer,
         Err(error) => {
-            let fix = "start the brokers, or correct `kafka.brokers`; until then records wait in the log";
+            let fix = "start the brokers, or correct `kafka`; until then records wait in the log";
             return vec![bad("kafka", format!("{brokers}: {error}"), fix)];
         }
     };
     let mut lines = vec![good("kafka", format!("{} broker(s) at {brokers}", metadata.brokers().len()))];
     for route in &config.routes {
         let topic = kafka.topic.replace("{model}", route.model.as_ref().unwrap_or(&route.name));
-        lines.push(topic_line(kafka, &client, consumer.client(), &topic));
+        lines.push(topic_line(kafka, &client, &topic));
     }
     lines
 }
 
 /// A topic and what its settings mean for the records on it.
-fn topic_line<C: ClientContext>(kafka: &Kafka, config: &ClientConfig, client: &Client<C>, topic: &str) -> Line {
+fn topic_line(kafka: &Kafka, client: &Reached, topic: &str) -> Line {
     let wanted = publish::wanted(kafka);
-    let (count, replicas) = match topics::ask(client, topic) {
+    let (count, replicas) = match topics::ask(client.client(), topic) {
         TopicAnswer::Partitions { count, replicas } => (count, replicas),
         TopicAnswer::Missing if kafka.create_topics.is_some() => {
             return good("topic", format!("{topic} will be created"));
@@ -150,7 +144,7 @@ fn topic_line<C: ClientContext>(kafka: &Kafka, config: &ClientConfig, client: &C
         }
     };
     let mut text = format!("{topic}  {count} partitions, replication {replicas}");
-    match topics::describe(config, topic) {
+    match topics::describe(kafka, topic) {
         Ok(settings) => {
             let found = publish::findings(topic, count, replicas, &settings, &wanted);
             if let Some(reason) = found.iter().find(|found| found.refuse) {

@@ -14,7 +14,7 @@ pub enum What {
 pub fn run(context: &Context, what: What) -> Result<(), Failure> {
     match what {
         What::Show => {
-            let yaml = context.config()?.to_yaml_effective();
+            let yaml = context.config_without_secrets()?.to_yaml_effective();
             if !context.json {
                 return say(&yaml);
             }

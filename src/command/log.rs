@@ -30,7 +30,7 @@ enum What {
 pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let data_dir = match args.dir {
         Some(dir) => dir,
-        None => context.config_or_defaults()?.data_dir,
+        None => context.config_to_look_at()?.data_dir,
     };
     match args.what {
         What::Ls => {

@@ -112,9 +112,18 @@ pub(crate) struct Context {
 impl Context {
     /// The configuration of `-c`, else of `./weir.yaml`.
     fn config(&self) -> Result<Config, Failure> {
+        Ok(Config::load(&self.file()?)?)
+    }
+
+    /// The same for commands that connect to no broker: the secrets in it need not be at hand.
+    fn config_without_secrets(&self) -> Result<Config, Failure> {
+        Ok(Config::load_without_secrets(&self.file()?)?)
+    }
+
+    fn file(&self) -> Result<PathBuf, Failure> {
         match &self.file {
-            Some(file) => Ok(Config::load(file)?),
-            None if Path::new(DEFAULT_FILE).exists() => Ok(Config::load(Path::new(DEFAULT_FILE))?),
+            Some(file) => Ok(file.clone()),
+            None if Path::new(DEFAULT_FILE).exists() => Ok(PathBuf::from(DEFAULT_FILE)),
             None => Err(Failure::Config(format!(
                 "error: there is no ./{DEFAULT_FILE}\n  = name a file with -c FILE, write one with `weir init`, or start \
                  without one: weir run --upstream http://127.0.0.1:8000"
@@ -122,13 +131,23 @@ impl Context {
         }
     }
 
-    /// The configuration of the file if there is one, else the defaults: for commands that only need the data folder.
-    fn config_or_defaults(&self) -> Result<Config, Failure> {
-        if self.file.is_none() && !Path::new(DEFAULT_FILE).exists() {
-            return Ok(Config::for_upstream("http://127.0.0.1:8000", None)?);
-        }
-        self.config()
+    fn has_file(&self) -> bool {
+        self.file.is_some() || Path::new(DEFAULT_FILE).exists()
     }
+
+    /// The configuration of the file if there is one, else the defaults.
+    fn config_or_defaults(&self) -> Result<Config, Failure> {
+        if self.has_file() { self.config() } else { defaults() }
+    }
+
+    /// The same without secrets, for commands that only need the data folder or the store.
+    fn config_to_look_at(&self) -> Result<Config, Failure> {
+        if self.has_file() { self.config_without_secrets() } else { defaults() }
+    }
+}
+
+fn defaults() -> Result<Config, Failure> {
+    Ok(Config::for_upstream("http://127.0.0.1:8000", None)?)
 }
 
 /// Runs the command line of this process.

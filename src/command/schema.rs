@@ -38,7 +38,7 @@ struct Column {
 }
 
 pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
-    let mut config = context.config_or_defaults()?;
+    let mut config = context.config_to_look_at()?;
     config.overrides(None, args.dir);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let failed = |error: store::StoreError| Failure::Failed(chain(&error));

@@ -17,7 +17,7 @@ pub struct Args {
 pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let data_dir = match args.dir {
         Some(dir) => dir,
-        None => context.config_or_defaults()?.data_dir,
+        None => context.config_to_look_at()?.data_dir,
     };
     let Some(running) = ask::running(&data_dir) else {
         return Err(Failure::Failed(format!(

@@ -21,7 +21,7 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
             return Err(Failure::Usage(format!("{root} is no folder; name a folder or s3://bucket/prefix")));
         }
         // An endpoint or region of the configuration applies to an address on the command line too.
-        _ => context.config_or_defaults()?,
+        _ => context.config_to_look_at()?,
     };
     let store = open(&config, args.root.as_deref(), runtime.handle())?;
     let report = verify(store.as_ref(), args.deep);

@@ -246,6 +246,12 @@ pub struct Kafka {
     pub key: Option<String>,
     /// Bytes of one message; a longer record is cut before it is appended.
     pub max_record: Size,
+    /// TLS to the brokers; without it they are reached in clear text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<KafkaTls>,
+    /// The log-in to the brokers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sasl: Option<KafkaSasl>,
     /// Properties of librdkafka's producer.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub producer: BTreeMap<String, String>,
@@ -373,7 +379,10 @@ pub enum Role {
     Drain,
 }
 
+mod connect;
+
 pub use super::values::{Ordered, Recorders};
+pub use connect::{KafkaSasl, KafkaTls, Mechanism, MskIam, Oidc, SYSTEM_CA, Verify};
 
 // === Defaults ===
 
@@ -489,6 +498,8 @@ impl Default for Kafka {
             key: None,
             // Below the million bytes that librdkafka and the brokers take, with room for key and headers.
             max_record: Size(900_000),
+            tls: None,
+            sasl: None,
             producer: BTreeMap::new(),
             consumer: BTreeMap::new(),
             create_topics: None,

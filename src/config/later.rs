@@ -2,6 +2,7 @@
 //! secrets where none is wanted.
 
 use super::report::{self, ConfigError};
+use super::secret::is_reference;
 use super::tree::{Kind, Node, Tree, Value};
 
 /// Keys of the documented form whose stage is not built yet, and what to do meanwhile. `*` is any key.
@@ -15,8 +16,6 @@ const LATER: &[(&[&str], &str)] = &[
     (&["routes", "*", "upstream"], "write one URL, `upstream: http://127.0.0.1:8000`"),
     (&["routes", "*", "capture", "sample"], "write `sample: 1.0`, or remove it"),
     (&["routes", "*", "redact", "*"], "write `drop`"),
-    (&["kafka", "tls"], "remove it; brokers are reached in clear text"),
-    (&["kafka", "sasl"], "remove it; brokers are reached without a log-in"),
     (&["telemetry"], "remove it; metrics are at `/metrics` of `admin.address`"),
 ];
 
@@ -79,14 +78,12 @@ fn refuse_later(tree: &Tree<'_>, path: &[&str], node: &Node) -> Result<(), Confi
     Err(tree.key_error(path, what, *fix))
 }
 
-/// Secret-typed keys, all of stages that come later; a literal is refused first, for it must leave the file anyway.
+/// A secret that stands in the file is refused first, for it must leave the file anyway.
 fn refuse_secret(tree: &Tree<'_>, path: &[&str], node: &Node) -> Result<(), ConfigError> {
     let Value::Scalar(scalar) = &node.value else { return Ok(()) };
     let key = path.join(".");
     let secret = is_secret(path);
-    let reference = scalar.text.starts_with("${env:") || scalar.text.starts_with("${file:");
-    let whole_reference = reference && scalar.text.find('}') == Some(scalar.text.len() - 1);
-    if secret && !whole_reference && !(path == ["admin", "token"] && scalar.text == "auto") {
+    if secret && !is_reference(&scalar.text) && !(path == ["admin", "token"] && scalar.text == "auto") {
         let name = key.rsplit(['.', '_']).next().unwrap_or("secret").to_ascii_lowercase();
         let what = format!("a secret is written in the file, in `{key}` (its value is not shown)");
         let fix = if path == ["admin", "token"] {
@@ -96,7 +93,11 @@ fn refuse_secret(tree: &Tree<'_>, path: &[&str], node: &Node) -> Result<(), Conf
         };
         return Err(tree.error_at(node.spot, what, fix));
     }
-    if !secret && scalar.kind == Kind::Text && scalar.text.contains("${") {
+    if scalar.kind == Kind::Text && scalar.text.contains("${") && may_be_secret(path) && !is_reference(&scalar.text) {
+        let what = format!("the reference in `{key}` is not whole");
+        return Err(tree.error_at(node.spot, what, "write `\"${env:NAME}\"` or `\"${file:PATH}\"`, and nothing else"));
+    }
+    if !secret && !may_be_secret(path) && scalar.kind == Kind::Text && scalar.text.contains("${") {
         let what = format!("`{key}` is not a secret; `${{..}}` is read only where one is wanted");
         return Err(tree.error_at(node.spot, what, "write the value itself"));
     }
@@ -110,7 +111,8 @@ fn refuse_secret(tree: &Tree<'_>, path: &[&str], node: &Node) -> Result<(), Conf
 fn is_secret(path: &[&str]) -> bool {
     match path {
         ["admin", "token"] | ["listen", "tls", "key"] | ["admin", "tls", "key"] | ["kafka", "tls", "key"] => true,
-        ["kafka", "sasl", key] => report::is_secret_key(key),
+        ["kafka", "sasl", "token_file"] => false,
+        ["kafka", "sasl", key] | ["kafka", "sasl", "oidc", key] => report::is_secret_key(key),
         // Public parts of librdkafka's TLS and SASL settings; the rest of what sounds like a secret is one.
         ["kafka", "producer" | "consumer", key] => {
             report::is_secret_key(key) && !key.ends_with(".location") && !key.ends_with("endpoint.url")
@@ -118,4 +120,12 @@ fn is_secret(path: &[&str]) -> bool {
         ["routes", _, "redact", _, "hash"] => true,
         _ => false,
     }
+}
+
+/// Keys whose value may be a reference or stand in the file.
+fn may_be_secret(path: &[&str]) -> bool {
+    matches!(
+        path,
+        ["kafka", "producer" | "consumer", _] | ["kafka", "sasl", "username"] | ["kafka", "sasl", "oidc", "client_id"]
+    )
 }

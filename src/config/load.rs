@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::file::{File, Route};
 use super::report::{ConfigError, Place};
+use super::secret::Lookup;
 use super::tree::Tree;
 use super::{Config, StoreTo, check, later, read};
 
@@ -15,11 +16,23 @@ const MODEL_DEFAULT: &str = "model";
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 impl Config {
-    /// Reads and checks a file.
+    /// Reads and checks a file, and resolves the secrets that it refers to.
     ///
     /// # Errors
     /// If the file cannot be read, or with the first thing that is wrong in it.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        Config::read_file(path, Lookup::In(&|variable| std::env::var(variable).ok()))
+    }
+
+    /// The same for commands that connect to no broker: they may run where its secrets are not to be had, so none is looked up.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_without_secrets(path: &Path) -> Result<Config, ConfigError> {
+        Config::read_file(path, Lookup::Nowhere)
+    }
+
+    fn read_file(path: &Path, lookup: Lookup<'_>) -> Result<Config, ConfigError> {
         let name = path.display().to_string();
         let unreadable = |what: String, fix: &str| ConfigError {
             what,
@@ -43,20 +56,23 @@ impl Config {
             })?;
         let text =
             String::from_utf8(bytes).map_err(|_| unreadable("the file is not UTF-8".to_owned(), "save it as UTF-8"))?;
-        Config::from_yaml(&name, &text, &|variable| std::env::var(variable).ok())
+        Config::read_text(&name, &text, lookup)
     }
 
-    /// Checks a text; `name` stands for the file in messages. `env` looks up `${env:NAME}`: secret-typed keys only, of
-    /// which this version has none.
+    /// Checks a text; `name` stands for the file in messages, `env` looks up `${env:NAME}`.
     ///
     /// # Errors
     /// With the first thing that is wrong.
-    pub fn from_yaml(name: &str, text: &str, _env: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+    pub fn from_yaml(name: &str, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+        Config::read_text(name, text, Lookup::In(env))
+    }
+
+    fn read_text(name: &str, text: &str, lookup: Lookup<'_>) -> Result<Config, ConfigError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let tree = Tree::parse(name, text)?;
         later::refuse(&tree)?;
         let file: File = read::read(&tree)?;
-        check::check(&file, &tree)
+        check::check(&file, &tree, lookup)
     }
 
     /// What `weir run --upstream URL [--model NAME]` means: one route, everything else by default.
@@ -68,7 +84,7 @@ impl Config {
         let route = Route { upstream: Some(url.to_owned()), ..Route::default() };
         file.routes.0.push((model.unwrap_or(MODEL_DEFAULT).to_owned(), route));
         let tree = Tree::parse("", "version: 1").expect("one line of YAML parses");
-        check::check(&file, &tree).map_err(|error| ConfigError { place: None, ..error })
+        check::check(&file, &tree, Lookup::Nowhere).map_err(|error| ConfigError { place: None, ..error })
     }
 
     /// Applies what the command line says over the file. The Parquet folder moves with `data_dir` unless it was named.

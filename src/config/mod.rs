@@ -5,12 +5,14 @@
 //! `check` turns them into [`Config`]. Whatever is wrong is one [`ConfigError`]: place, what, and the fix.
 
 mod check;
+mod connect;
 pub mod file;
 mod key;
 mod later;
 mod load;
 mod read;
 mod report;
+mod secret;
 mod show;
 mod starter;
 mod topics;
@@ -18,9 +20,11 @@ mod tree;
 pub mod units;
 mod values;
 
+pub use connect::{ClientCertificate, KafkaSasl, KafkaTls, Mechanism, Oidc, TokenFrom, Verify};
 pub use file::Format;
 pub use key::KeyField;
 pub use report::{ConfigError, Place};
+pub use secret::{Secret, Setting};
 pub use show::json_schema;
 pub use starter::init_yaml;
 pub use topics::{BadPattern, topic_pattern};
@@ -262,8 +266,11 @@ pub struct Kafka {
     pub key: Option<KeyField>,
     /// Bytes of one message; a longer row is cut before the append.
     pub record_bytes_max: usize,
-    pub producer: BTreeMap<String, String>,
-    pub consumer: BTreeMap<String, String>,
+    pub tls: Option<KafkaTls>,
+    pub sasl: Option<KafkaSasl>,
+    /// Properties of librdkafka's clients.
+    pub producer: BTreeMap<String, Setting>,
+    pub consumer: BTreeMap<String, Setting>,
     pub create_topics: Option<CreateTopics>,
     /// `drain.resend_window`: how long a drain remembers what a gateway sent.
     pub resend_window: Duration,

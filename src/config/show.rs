@@ -1,5 +1,7 @@
 //! A checked configuration as text: the effective YAML, the JSON schema, the memory it may take.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -8,7 +10,10 @@ use super::file::{
     self, Compression, Concurrency, File, HeaderChoice, Limits, Ordered, Recorders, Redaction, Retry, Role, Start,
 };
 use super::units::{Size, Span};
-use super::{CaptureMode, Config, Route, Side, Store, StoreTo, VersionFrom};
+use super::{
+    CaptureMode, Config, KafkaSasl, KafkaTls, Mechanism, Route, Setting, Side, Store, StoreTo, TokenFrom, Verify,
+    VersionFrom,
+};
 
 /// When the model servers that most people run close a connection that is not used.
 const KEEP_ALIVE_USUAL: Duration = Duration::from_secs(5);
@@ -47,8 +52,8 @@ fn without_null(schema: &mut Value) {
 }
 
 impl Config {
-    /// The whole configuration as it is used, as YAML that gives the same configuration when it is read again. It has no
-    /// secrets: no key of this version holds one.
+    /// The whole configuration as it is used, as YAML that gives the same configuration when it is read again. Of secrets
+    /// it has the references.
     pub fn to_yaml_effective(&self) -> String {
         let file = serde_json::to_value(written(self)).expect("a configuration has only string keys");
         let mut yaml = String::new();
@@ -83,6 +88,19 @@ impl Config {
             if route.capture.mode == CaptureMode::Off {
                 warnings.push(format!("`routes.{name}.capture.mode` is `off`: nothing of this route is recorded"));
             }
+        }
+        if let Some(kafka) = &self.kafka {
+            let verify = kafka.tls.as_ref().map(|tls| tls.verify);
+            let said = match (verify, kafka.sasl.as_ref().map(KafkaSasl::mechanism)) {
+                (None, Some(Mechanism::Plain | Mechanism::OauthBearer)) => Some(
+                    "`kafka.sasl` without `kafka.tls` sends the password or token in clear text: add `kafka.tls: {}`",
+                ),
+                (Some(Verify::None), _) => Some(
+                    "`kafka.tls.verify` is `none`: whoever answers in a broker's place gets the records and the log-in",
+                ),
+                _ => None,
+            };
+            warnings.extend(said.map(str::to_owned));
         }
         warnings
     }
@@ -150,8 +168,10 @@ fn written(config: &Config) -> File {
             lanes: kafka.lanes,
             key: kafka.key.as_ref().map(ToString::to_string),
             max_record: Size(kafka.record_bytes_max as u64),
-            producer: kafka.producer.clone(),
-            consumer: kafka.consumer.clone(),
+            tls: kafka.tls.as_ref().map(written_tls),
+            sasl: kafka.sasl.as_ref().map(written_sasl),
+            producer: written_properties(&kafka.producer),
+            consumer: written_properties(&kafka.consumer),
             create_topics: kafka
                 .create_topics
                 .map(|create| file::CreateTopics { partitions: create.partitions, replication: create.replication }),
@@ -170,6 +190,48 @@ fn written(config: &Config) -> File {
             .filter_map(|(has, role)| has.then_some(role))
             .collect(),
     }
+}
+
+fn written_properties(properties: &BTreeMap<String, Setting>) -> BTreeMap<String, String> {
+    properties.iter().map(|(name, value)| (name.clone(), value.written().to_owned())).collect()
+}
+
+fn written_ca(ca: Option<&PathBuf>) -> String {
+    ca.map_or_else(|| file::SYSTEM_CA.to_owned(), |path| path.display().to_string())
+}
+
+fn written_tls(tls: &KafkaTls) -> file::KafkaTls {
+    let client = tls.client.as_ref();
+    file::KafkaTls {
+        ca: written_ca(tls.ca.as_ref()),
+        cert: client.map(|client| client.cert.display().to_string()),
+        key: client.map(|client| client.key.reference().to_owned()),
+        verify: tls.verify,
+    }
+}
+
+fn written_sasl(sasl: &KafkaSasl) -> file::KafkaSasl {
+    let mut file = file::KafkaSasl { mechanism: Some(sasl.mechanism()), ..file::KafkaSasl::default() };
+    match sasl {
+        KafkaSasl::Password { username, password, .. } => {
+            file.username = Some(username.written().to_owned());
+            file.password = Some(password.reference().to_owned());
+        }
+        KafkaSasl::Token(TokenFrom::Oidc(oidc)) => {
+            file.oidc = Some(file::Oidc {
+                url: Some(oidc.url.clone()),
+                client_id: Some(oidc.client_id.written().to_owned()),
+                client_secret: Some(oidc.client_secret.reference().to_owned()),
+                scope: oidc.scope.clone(),
+                ca: Some(written_ca(oidc.ca.as_ref())),
+            });
+        }
+        KafkaSasl::Token(TokenFrom::File(path)) => file.token_file = Some(path.display().to_string()),
+        KafkaSasl::Token(TokenFrom::MskIam { region }) => {
+            file.msk_iam = Some(file::MskIam { region: region.clone() });
+        }
+    }
+    file
 }
 
 fn written_route(route: &Route) -> file::Route {

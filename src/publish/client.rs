@@ -1,11 +1,16 @@
-//! What the producer and the consumer have in common: how a client is configured, and where its complaints go.
+//! What the producer and the consumer have in common: where their complaints go.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::client::OAuthToken;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::token::Tokens;
+use super::trouble::Explain;
+use crate::config::Kafka;
 
 /// Lines of one kind (librdkafka's facility) are logged at most this often; an unreachable broker says the same several times a second.
 const LOG_EVERY: Duration = Duration::from_secs(10);
@@ -54,40 +59,24 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Builds a client's properties: weir's defaults, then what the configuration says, then what the guarantees rest on.
-pub(crate) fn client_config(
-    brokers: &[String],
-    defaults: &[(&str, &str)],
-    configured: &BTreeMap<String, String>,
-    fixed: &[(&str, &str)],
-) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config.set("client.id", "weir");
-    config.set("socket.keepalive.enable", "true");
-    config.set("reconnect.backoff.ms", "100");
-    config.set("reconnect.backoff.max.ms", "2000");
-    for (name, value) in defaults {
-        config.set(*name, *value);
-    }
-    for (name, value) in configured {
-        config.set(name.as_str(), value.as_str());
-    }
-    for (name, value) in fixed {
-        config.set(*name, *value);
-    }
-    config.set("bootstrap.servers", brokers.join(","));
-    config.set_log_level(RDKafkaLogLevel::Info);
-    config
-}
-
-/// Sends librdkafka's log lines to `tracing`, each kind at most once in ten seconds.
+/// What the callbacks of the producer and the consumer share: librdkafka's log lines go to `tracing`, each kind at most once in
+/// ten seconds, its errors become problems in words, and it gets its tokens.
 #[derive(Debug)]
 pub(crate) struct ClientLog {
     role: &'static str,
     brokers: String,
+    explain: Explain,
+    tokens: Tokens,
     /// The last error of a single broker: why it cannot be reached.
-    broker_error: Mutex<String>,
+    broker_error: Mutex<BrokerError>,
     kinds: Mutex<HashMap<String, Kind>>,
+}
+
+#[derive(Debug, Default)]
+struct BrokerError {
+    text: String,
+    /// It answered, and TLS or the log-in failed.
+    refused: bool,
 }
 
 #[derive(Debug)]
@@ -97,13 +86,33 @@ struct Kind {
 }
 
 impl ClientLog {
-    pub(crate) fn new(role: &'static str, brokers: &[String]) -> Self {
-        ClientLog { role, brokers: brokers.join(","), broker_error: Mutex::default(), kinds: Mutex::default() }
+    pub(crate) fn new(role: &'static str, kafka: &Kafka) -> Self {
+        ClientLog {
+            role,
+            brokers: kafka.brokers.join(","),
+            explain: Explain::new(kafka),
+            tokens: Tokens::of(kafka),
+            broker_error: Mutex::default(),
+            kinds: Mutex::default(),
+        }
+    }
+
+    /// The token that librdkafka asks for.
+    pub(crate) fn token(&self) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.tokens.get()
     }
 
     /// A line of librdkafka's own log.
     pub(crate) fn line(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         let role = self.role;
+        // Connections that a broker closes are logged and are no errors.
+        if facility == "FAIL"
+            && let Some(reason) =
+                text.split_once("]: ").map(|(_, reason)| reason).filter(|r| r.contains(": Disconnected: "))
+        {
+            let text = self.explain.hint(reason).unwrap_or_else(|| plain(reason));
+            *lock(&self.broker_error) = BrokerError { text, refused: false };
+        }
         match level {
             RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
                 tracing::debug!(role, facility, "librdkafka: {text}");
@@ -130,29 +139,50 @@ impl ClientLog {
         let code = error.rdkafka_error_code();
         let role = self.role;
         tracing::debug!(role, ?code, "librdkafka: {reason}");
-        let words = self.problem(code, reason, problem.get().map(|p| p.message));
-        // Not for each broker anew while none can be reached.
-        let kind = if words.starts_with(&self.unreachable()) { "unreachable".to_owned() } else { format!("{code:?}") };
+        let explained = self.explain.explain(reason);
+        let is_explained = explained.is_some();
+        let words = self.problem(code, reason, explained, problem.get().map(|p| p.message));
+        // Not for each broker anew while none can be reached, and at once when the reason is another.
+        let kind = match &words {
+            words if is_explained => words.clone(),
+            words if words.starts_with(&self.unreachable()) => "unreachable".to_owned(),
+            _ => format!("{code:?}"),
+        };
         self.say(&kind, &words);
         problem.set(words);
     }
 
+    /// Whether what was said last is that a broker refuses TLS or the log-in: waiting alone does not help.
+    pub(crate) fn is_refused(&self) -> bool {
+        lock(&self.broker_error).refused
+    }
+
     /// What an operator is told of an error. librdkafka says once that all brokers are down, in a form that reads as if it were well, and goes on
     /// with the errors of each.
-    fn problem(&self, code: Option<RDKafkaErrorCode>, reason: &str, present: Option<String>) -> String {
+    fn problem(
+        &self,
+        code: Option<RDKafkaErrorCode>,
+        reason: &str,
+        explained: Option<String>,
+        present: Option<String>,
+    ) -> String {
         let all_down = code == Some(RDKafkaErrorCode::AllBrokersDown);
         let one_down = matches!(code, Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve));
-        let reason = plain(reason);
+        let refused = explained.is_some();
+        let text = explained.unwrap_or_else(|| plain(reason));
         let mut last = lock(&self.broker_error);
         if !all_down {
-            reason.clone_into(&mut last);
+            *last = BrokerError { text: text.clone(), refused };
+        }
+        if refused || (all_down && last.refused) {
+            return last.text.clone();
         }
         let unreachable = self.unreachable();
         let still_down = one_down && present.is_some_and(|p| p.starts_with(&unreachable));
         if !(all_down || still_down) {
-            return reason;
+            return text;
         }
-        if last.is_empty() { unreachable } else { format!("{unreachable} ({last})") }
+        if last.text.is_empty() { unreachable } else { format!("{unreachable} ({})", last.text) }
     }
 
     fn unreachable(&self) -> String {
@@ -193,20 +223,17 @@ fn plain(text: &str) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_the_guarantees_rest_on_is_set_last() {
-        let configured =
-            BTreeMap::from([("acks".to_owned(), "1".to_owned()), ("linger.ms".to_owned(), "5".to_owned())]);
-        let config =
-            client_config(&["a:1".into(), "b:2".into()], &[("linger.ms", "20")], &configured, &[("acks", "all")]);
-        assert_eq!(config.get("acks"), Some("all"));
-        assert_eq!(config.get("linger.ms"), Some("5"));
-        assert_eq!(config.get("bootstrap.servers"), Some("a:1,b:2"));
+    fn log(brokers: &str, more: &str) -> ClientLog {
+        let text = format!(
+            "version: 1\nroutes: {{ m: {{ upstream: 'http://127.0.0.1:1' }} }}\nkafka: {{ brokers: [{brokers}]{more} }}\n"
+        );
+        let config = crate::config::Config::from_yaml("weir.yaml", &text, &|_| Some("x".into())).unwrap();
+        ClientLog::new("test", &config.kafka.unwrap())
     }
 
     #[test]
     fn one_kind_of_line_is_logged_once_in_ten_seconds_with_the_count_of_the_others() {
-        let log = ClientLog::new("test", &[]);
+        let log = log("a:1", "");
         let start = Instant::now();
         assert_eq!(log.admit("FAIL", start), Some(0));
         assert_eq!(log.admit("FAIL", start + Duration::from_secs(1)), None);
@@ -217,7 +244,7 @@ mod tests {
 
     #[test]
     fn brokers_that_are_all_down_are_named_with_the_last_error() {
-        let log = ClientLog::new("test", &["a:1".into(), "b:2".into()]);
+        let log = log("a:1, b:2", "");
         let slot = ProblemSlot::default();
         let said = |code, reason: &str| {
             log.error(&KafkaError::Global(code), reason, &slot);
@@ -232,7 +259,15 @@ mod tests {
         let later = said(RDKafkaErrorCode::Resolve, "a:1/bootstrap: Failed to resolve 'a:1'");
         assert_eq!(later, "no broker of a:1,b:2 can be reached (a:1: Failed to resolve 'a:1')");
         let login = said(RDKafkaErrorCode::Authentication, "a:1/bootstrap: SASL authentication failed");
-        assert_eq!(login, "a:1: SASL authentication failed", "brokers that answer can be reached");
+        assert!(login.contains("a:1 refuses the log-in"), "brokers that answer can be reached: {login}");
+        let closed = "[thrd:b:2/bootstrap]: b:2/bootstrap: Disconnected: connection closed by peer (after 1ms in state APIVERSION_QUERY)";
+        log.line(RDKafkaLogLevel::Info, "FAIL", closed);
+        let all = said(RDKafkaErrorCode::AllBrokersDown, "0/1 brokers are down");
+        assert!(
+            all.starts_with("no broker of a:1,b:2 can be reached (broker b:2") && all.contains("`kafka.tls"),
+            "{all}"
+        );
+        let login = said(RDKafkaErrorCode::Authentication, "a:1/bootstrap: SASL authentication failed");
         slot.set_if_none("an effect");
         assert_eq!(slot.get().unwrap().message, login);
     }
@@ -243,6 +278,17 @@ mod tests {
         assert_eq!(plain(raw), "a:1: Disconnected while requesting ApiVersion");
         assert_eq!(plain("[thrd:app]: no topic"), "no topic");
         assert_eq!(plain("as it is"), "as it is");
+    }
+
+    #[test]
+    fn brokers_that_refuse_the_log_in_are_not_called_down() {
+        let log = log("a:1", ", sasl: { mechanism: PLAIN, username: weir, password: '${env:P}' }");
+        let slot = ProblemSlot::default();
+        let reason = "sasl_plaintext://a:1/bootstrap: SASL authentication error: Authentication failed: Invalid username or password";
+        log.error(&KafkaError::Global(RDKafkaErrorCode::Authentication), reason, &slot);
+        log.error(&KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down", &slot);
+        let said = slot.get().unwrap().message;
+        assert!(said.contains("wrong user name or password") && !said.contains("can be reached"), "{said}");
     }
 
     #[test]

@@ -13,21 +13,26 @@ pub mod message;
 
 mod caution;
 mod client;
+mod connect;
 mod lane;
 mod mark;
 mod pins;
 mod producer;
+mod reach;
 mod read_back;
+mod roots;
 mod run;
 mod shorten;
+mod token;
 mod topic_settings;
 pub(crate) mod topics;
+mod trouble;
 mod window;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rdkafka::error::KafkaError;
 
@@ -35,14 +40,17 @@ use crate::config;
 use crate::log::Logs;
 
 pub use client::Problem;
-pub(crate) use client::{ClientLog, ProblemSlot, client_config, lock};
+pub(crate) use client::{ClientLog, ProblemSlot, lock};
+pub(crate) use connect::{Quiet, client_config};
+pub(crate) use reach::{Reached, reach};
+pub(crate) use token::Tokens;
 pub(crate) use topic_settings::{Wanted, findings};
 
 /// Why the publisher could not start. Brokers that are down are no reason.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// A property that librdkafka does not know or does not accept.
-    #[error("failed to make the kafka producer; check the names and values under `kafka.producer`")]
+    #[error("failed to make the kafka producer; check `kafka.tls`, `kafka.sasl` and `kafka.producer`")]
     Client(#[source] KafkaError),
     #[error("failed to start a publisher thread")]
     Thread(#[source] std::io::Error),
@@ -155,4 +163,9 @@ impl Drop for Publisher {
     fn drop(&mut self) {
         self.end(Instant::now());
     }
+}
+
+/// A time as people read it.
+fn at(time: SystemTime) -> String {
+    jiff::Timestamp::try_from(time).map_or_else(|_| "a day far away".to_owned(), |time| format!("{time:.0}"))
 }

@@ -6,14 +6,15 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rdkafka::ClientContext;
-use rdkafka::client::Client;
+use rdkafka::client::{Client, OAuthToken};
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 
 use super::PublishError;
-use super::client::{ClientLog, ProblemSlot, client_config, lock};
+use super::client::{ClientLog, ProblemSlot, lock};
+use super::connect::client_config;
 use super::window::{Refusal, Window};
 use crate::config;
 
@@ -94,6 +95,12 @@ pub(crate) fn opaque(lane: usize, slot: u64) -> usize {
 pub(crate) struct Context(Arc<Reports>);
 
 impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.0.log.token()
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         self.0.log.line(level, facility, text);
     }
@@ -206,8 +213,13 @@ pub(crate) fn config(kafka: &config::Kafka, producer_bytes: u64) -> ClientConfig
     let queue_kbytes = (producer_bytes / 2 / 1024).clamp(1024, 2_097_151).to_string();
     let queue_messages = (producer_bytes / 2 / 256).clamp(1_000, 1_000_000).to_string();
     client_config(
-        &kafka.brokers,
-        &[("linger.ms", "20"), ("compression.type", "lz4"), ("batch.num.messages", "10000")],
+        kafka,
+        &[
+            ("linger.ms", "20"),
+            ("compression.type", "lz4"),
+            ("batch.num.messages", "10000"),
+            ("statistics.interval.ms", "0"),
+        ],
         &kafka.producer,
         &[
             ("enable.idempotence", "true"),
@@ -216,7 +228,6 @@ pub(crate) fn config(kafka: &config::Kafka, producer_bytes: u64) -> ClientConfig
             ("queue.buffering.max.kbytes", &queue_kbytes),
             ("queue.buffering.max.messages", &queue_messages),
             ("allow.auto.create.topics", "false"),
-            ("statistics.interval.ms", "0"),
             ("message.max.bytes", &message_bytes(kafka).to_string()),
         ],
     )

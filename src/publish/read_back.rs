@@ -6,17 +6,17 @@ use std::collections::BTreeMap;
 use std::str::FromStr as _;
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use uuid::Uuid;
 
-use super::client::client_config;
+use super::connect::{Quiet, client_config};
 use super::message::{SEQ, SEQ_NEXT, SOURCE, number};
+use super::token::Tokens;
 use crate::config;
 use crate::log::{Intervals, Source};
 
@@ -54,7 +54,7 @@ pub(super) struct Wanted {
 
 /// A look that is under way.
 pub(super) struct ReadBack {
-    consumer: BaseConsumer<Silent>,
+    consumer: BaseConsumer<Quiet>,
     wanted: Wanted,
     from: u64,
     next: u64,
@@ -73,7 +73,9 @@ impl ReadBack {
         from: u64,
         wanted: Wanted,
     ) -> Result<ReadBack, String> {
-        let consumer = BaseConsumer::from_config_and_context(&properties(kafka), Silent).map_err(|e| e.to_string())?;
+        let consumer =
+            BaseConsumer::from_config_and_context(&properties(kafka), Quiet::new("read-back", Tokens::of(kafka)))
+                .map_err(|e| e.to_string())?;
         let number = i32::try_from(partition).unwrap_or(i32::MAX);
         let (low, high) = consumer.fetch_watermarks(topic, number, ANSWER).map_err(|e| e.to_string())?;
         let (low, end) = (u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0));
@@ -136,7 +138,7 @@ fn note(found: &mut Already, wanted: &Wanted, message: &BorrowedMessage<'_>) {
 
 fn properties(kafka: &config::Kafka) -> ClientConfig {
     client_config(
-        &kafka.brokers,
+        kafka,
         &[("queued.max.messages.kbytes", "4096"), ("fetch.message.max.bytes", "1048576"), ("fetch.wait.max.ms", "100")],
         &kafka.consumer,
         &[
@@ -149,24 +151,6 @@ fn properties(kafka: &config::Kafka) -> ClientConfig {
             // Somebody's open transaction must not hold the look up; weir's own messages are in none.
             ("isolation.level", "read_uncommitted"),
             ("allow.auto.create.topics", "false"),
-            ("statistics.interval.ms", "0"),
         ],
     )
 }
-
-/// The producer says already what does not work.
-struct Silent;
-
-impl ClientContext for Silent {
-    fn log(&self, _: RDKafkaLogLevel, facility: &str, text: &str) {
-        tracing::debug!(role = "read-back", facility, "librdkafka: {text}");
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(role = "read-back", %error, "librdkafka: {reason}");
-    }
-
-    fn stats_raw(&self, _: &[u8]) {}
-}
-
-impl ConsumerContext for Silent {}

@@ -92,7 +92,7 @@ impl Run {
         shared: Arc<Shared>,
     ) -> Result<Run, PublishError> {
         let client_config = producer::config(&kafka, producer_bytes);
-        let client_log = Arc::new(ClientLog::new("producer", &kafka.brokers));
+        let client_log = Arc::new(ClientLog::new("producer", &kafka));
         let problem = Arc::new(ProblemSlot::default());
         let reports = Reports::new(Arc::clone(&client_log), Arc::clone(&problem));
         let producer = Some(Producer::start(&client_config, Arc::clone(&reports))?);
@@ -207,7 +207,7 @@ impl Run {
                 }
                 // Lanes that are pinned stay where they are, whatever partitions there are.
                 let places = if topic.pinned.is_some() { u32::MAX } else { count };
-                match topics::describe(&self.client_config, name) {
+                match topics::describe(&self.kafka, name) {
                     Ok(settings) => {
                         let found = findings(name, places, replicas, &settings, &self.wanted);
                         if let Some(reason) = found.iter().find(|found| found.refuse) {
@@ -232,7 +232,7 @@ impl Run {
                 tracing::info!(topic = %name, partitions = count, pinned, "publishing to topic `{name}`");
             }
             TopicAnswer::Missing => match self.kafka.create_topics {
-                Some(how) => match topics::create(&self.client_config, name, how, &self.wanted) {
+                Some(how) => match topics::create(&self.kafka, name, how, &self.wanted) {
                     Ok(()) => {
                         tracing::info!(topic = %name, partitions = how.partitions, "created topic `{name}`");
                         topic.backoff.failed(); // its partitions take a moment to have leaders

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::client::{Client, ClientContext, DefaultClientContext};
-use rdkafka::config::ClientConfig;
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::error::RDKafkaErrorCode;
 
+use super::connect::{Quiet, plain_config};
+use super::token::Tokens;
 use super::topic_settings::{MESSAGE_BYTES_BROKER, Settings, Wanted};
-use crate::config::CreateTopics;
+use crate::config::{CreateTopics, Kafka};
 
 const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -53,10 +55,10 @@ pub(crate) fn ask<C: ClientContext>(client: &Client<C>, topic: &str) -> TopicAns
 }
 
 /// Asks for a topic's settings; waits at most two seconds. An error is no reason not to publish: reading settings is a right of its own.
-pub(crate) fn describe(config: &ClientConfig, topic: &str) -> Result<Settings, String> {
+pub(crate) fn describe(kafka: &Kafka, topic: &str) -> Result<Settings, String> {
     let options = AdminOptions::new().request_timeout(Some(DESCRIBE_TIMEOUT));
     let resource = [ResourceSpecifier::Topic(topic)];
-    let described = block_on(admin(config)?.describe_configs(&resource, &options))?.map_err(|e| e.to_string())?;
+    let described = block_on(admin(kafka)?.describe_configs(&resource, &options))?.map_err(|e| e.to_string())?;
     match described.into_iter().next() {
         Some(Ok(found)) => Ok(Settings::from(|name| found.get(name).and_then(|entry| entry.value.clone()))),
         Some(Err(code)) => Err(code.to_string()),
@@ -70,28 +72,23 @@ fn block_on<T>(future: impl Future<Output = T>) -> Result<T, String> {
 }
 
 /// A client for administration with the same brokers and log-in.
-fn admin(config: &ClientConfig) -> Result<AdminClient<DefaultClientContext>, String> {
-    let mut admin_config = ClientConfig::new();
-    for (name, value) in config.config_map() {
-        // Properties of producers only would be complained about.
-        let shared =
-            ["bootstrap.servers", "client.id", "security.", "ssl.", "sasl.", "socket.", "reconnect.", "broker."];
-        if shared.iter().any(|prefix| name.starts_with(prefix)) {
-            admin_config.set(name, value);
-        }
-    }
-    admin_config.create().map_err(|e| e.to_string())
+fn admin(kafka: &Kafka) -> Result<AdminClient<Quiet>, String> {
+    let tokens = Tokens::of(kafka);
+    let context = Quiet::new("admin", tokens.clone());
+    let admin = AdminClient::from_config_and_context(&plain_config(kafka), context).map_err(|e| e.to_string())?;
+    tokens.give(admin.inner())?;
+    Ok(admin)
 }
 
 /// Makes a topic that takes every message and keeps each: timestamps of the broker, nothing compacted. One that is there already is a success.
-pub(crate) fn create(config: &ClientConfig, topic: &str, how: CreateTopics, wanted: &Wanted) -> Result<(), String> {
+pub(crate) fn create(kafka: &Kafka, topic: &str, how: CreateTopics, wanted: &Wanted) -> Result<(), String> {
     let message_bytes = wanted.message_bytes.max(MESSAGE_BYTES_BROKER).to_string();
     let new = NewTopic::new(topic, how.partitions, TopicReplication::Fixed(how.replication))
         .set("message.timestamp.type", "LogAppendTime")
         .set("cleanup.policy", "delete")
         .set("max.message.bytes", &message_bytes);
     let options = AdminOptions::new().request_timeout(Some(CREATE_TIMEOUT)).operation_timeout(Some(CREATE_TIMEOUT));
-    let results = block_on(admin(config)?.create_topics([&new], &options))?.map_err(|e| e.to_string())?;
+    let results = block_on(admin(kafka)?.create_topics([&new], &options))?.map_err(|e| e.to_string())?;
     match results.into_iter().next() {
         Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(()),
         Some(Err((_, code))) => Err(code.to_string()),

@@ -34,7 +34,7 @@ use rdkafka::error::KafkaError;
 use super::spool::SpoolPool;
 use super::{Before, Bounds, Event, Messages, PartitionId, Source, SourceError};
 use crate::config;
-use crate::publish::{Problem, ProblemSlot, client_config, lock};
+use crate::publish::{Problem, ProblemSlot, Tokens, client_config, lock};
 
 use ask::Ask;
 use consume::{Consume, Context};
@@ -59,7 +59,7 @@ pub enum Reach {
 #[derive(Debug, thiserror::Error)]
 pub enum KafkaSourceError {
     /// A property that librdkafka does not know or does not accept.
-    #[error("failed to make the kafka consumer; check the names and values under `kafka.consumer`")]
+    #[error("failed to make the kafka consumer; check `kafka.tls`, `kafka.sasl` and `kafka.consumer`")]
     Client(#[source] KafkaError),
     #[error("failed to prepare the spool folder {}", path.display())]
     Spool {
@@ -158,7 +158,7 @@ impl KafkaSource {
         let problem = Arc::new(ProblemSlot::default());
         let shared = Arc::new(Shared::new(pool, Arc::clone(&problem), reach));
         let config = client_config(
-            &kafka.brokers,
+            kafka,
             &[
                 ("fetch.min.bytes", "1048576"),
                 ("fetch.wait.max.ms", "100"),
@@ -167,6 +167,7 @@ impl KafkaSource {
                 ("partition.assignment.strategy", "cooperative-sticky"),
                 ("session.timeout.ms", "10000"),
                 ("topic.metadata.refresh.interval.ms", "5000"),
+                ("statistics.interval.ms", "0"),
             ],
             &kafka.consumer,
             &[
@@ -177,18 +178,16 @@ impl KafkaSource {
                 ("isolation.level", "read_committed"),
                 ("check.crcs", "true"),
                 ("allow.auto.create.topics", "false"),
-                ("statistics.interval.ms", "0"),
             ],
         );
-        let consumer =
-            BaseConsumer::from_config_and_context(&config, Context::new(&kafka.brokers, Arc::clone(&problem)))
-                .map_err(KafkaSourceError::Client)?;
+        let consumer = BaseConsumer::from_config_and_context(&config, Context::new(kafka, Arc::clone(&problem)))
+            .map_err(KafkaSourceError::Client)?;
         let consumer = Arc::new(consumer);
         let member = match reach {
-            Reach::Follow => Some(member(&kafka.brokers, problem, &config, &spool_dir)?),
+            Reach::Follow => Some(member(kafka, problem, &config, &spool_dir)?),
             Reach::ToEnd => None,
         };
-        let ask = Ask::new(Arc::clone(&consumer), config, root);
+        let ask = Ask::new(Arc::clone(&consumer), config, Tokens::of(kafka), root);
         let mut source = KafkaSource { shared: Arc::clone(&shared), ask, threads: Vec::new() };
         let discover = Discover::new(Arc::clone(&consumer), Arc::clone(&shared), topics, root.to_owned());
         source.spawn("weir-discover", move || discover.run())?;
@@ -211,7 +210,7 @@ impl KafkaSource {
 
 /// The drain's name in the group is kept beside the spool, in the data folder.
 fn member(
-    brokers: &[String],
+    kafka: &config::Kafka,
     problem: Arc<ProblemSlot>,
     config: &ClientConfig,
     spool_dir: &Path,
@@ -219,7 +218,7 @@ fn member(
     let path = spool_dir.with_file_name("drain.id");
     let config =
         member::member_config(config.clone(), &path).map_err(|source| KafkaSourceError::Name { path, source })?;
-    Member::new(brokers, problem, config).map_err(KafkaSourceError::Client)
+    Member::new(kafka, problem, config).map_err(KafkaSourceError::Client)
 }
 
 impl KafkaWatch {

@@ -136,7 +136,7 @@ fn a_drain_with_nothing_to_read_waits_without_complaint() {
 fn source(topic: &str, group: &str, folder: &std::path::Path, more: &[(&str, &str)]) -> KafkaSource {
     let mut kafka = config(&brokers());
     for (name, value) in [("session.timeout.ms", "6000")].iter().chain(more) {
-        kafka.consumer.insert((*name).to_owned(), (*value).to_owned());
+        kafka.consumer.insert((*name).to_owned(), (*value).into());
     }
     let drain = config::Drain {
         topics: Vec::new(),

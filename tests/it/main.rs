@@ -15,6 +15,7 @@ mod kafka_path;
 mod kafka_readers;
 mod kafka_s3;
 mod kafka_source;
+mod kafka_tls;
 mod kill;
 mod log_repair;
 mod loud;

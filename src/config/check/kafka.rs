@@ -1,9 +1,8 @@
 //! Kafka and the drain's side of it.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Rules;
+use super::{Rules, connect, properties};
 use crate::config::file::{self, File, Start};
 use crate::config::report::ConfigError;
 use crate::config::units::Span;
@@ -17,39 +16,6 @@ const REPLICATION_MAX: i32 = 32;
 const SPOOL_BYTES_MIN: u64 = 1 << 20;
 const SPOOL_BYTES_MAX: u64 = 1 << 50;
 
-/// Properties that the promises rest on, each with what sets it instead.
-const PRODUCER_PROTECTED: &[(&str, &str)] = &[
-    ("bootstrap.servers", "write `kafka.brokers`"),
-    ("metadata.broker.list", "write `kafka.brokers`"),
-    ("enable.idempotence", "remove it: it is always true, so that a retry is not a second record"),
-    ("enable.gapless.guarantee", "remove it: order is kept by weir's log"),
-    ("acks", "remove it: it is always `all`, so that an acknowledged record is safe"),
-    ("request.required.acks", "remove it: it is always `all`, so that an acknowledged record is safe"),
-    ("message.timeout.ms", "remove it: records wait in the log, they never time out"),
-    ("delivery.timeout.ms", "remove it: records wait in the log, they never time out"),
-    ("retries", "remove it: records are sent until they are acknowledged"),
-    ("message.send.max.retries", "remove it: records are sent until they are acknowledged"),
-    ("max.in.flight", "remove it: it is set for idempotence"),
-    ("max.in.flight.requests.per.connection", "remove it: it is set for idempotence"),
-    ("transactional.id", "remove it: weir uses no transactions"),
-    ("queue.buffering.max.kbytes", "write `memory.producer`"),
-    ("queue.buffering.max.messages", "write `memory.producer`"),
-    ("message.max.bytes", "write `kafka.max_record`"),
-    ("partitioner", "remove it: every lane has its own partition"),
-    ("delivery.report.only.error", "remove it: the log moves on by delivery reports"),
-];
-const CONSUMER_PROTECTED: &[(&str, &str)] = &[
-    ("bootstrap.servers", "write `kafka.brokers`"),
-    ("metadata.broker.list", "write `kafka.brokers`"),
-    ("group.id", "write `drain.group`"),
-    ("enable.auto.commit", "remove it: the stored file is the commit"),
-    ("enable.auto.offset.store", "remove it: the stored file is the commit"),
-    ("auto.offset.reset", "write `drain.start`"),
-    ("isolation.level", "remove it: it is set so that aborted records are not drained"),
-    ("enable.partition.eof", "remove it: the drain needs it as it is"),
-    ("allow.auto.create.topics", "write `kafka.create_topics`"),
-];
-
 pub(super) fn kafka(at: &Rules<'_>, file: &file::Kafka, resend_window: Duration) -> Result<Kafka, ConfigError> {
     let key = |key| ["kafka", key];
     if file.brokers.is_empty() {
@@ -59,11 +25,13 @@ pub(super) fn kafka(at: &Rules<'_>, file: &file::Kafka, resend_window: Duration)
             "write for example `brokers: [127.0.0.1:9092]`",
         ));
     }
-    let brokers = file.brokers.iter().map(|broker| self::broker(at, broker)).collect::<Result<_, _>>()?;
+    let tls = file.tls.as_ref().map(|tls| connect::tls(at, tls)).transpose()?;
+    let sasl = file.sasl.as_ref().map(|sasl| connect::sasl(at, sasl)).transpose()?;
+    let brokers = file.brokers.iter().map(|broker| self::broker(at, broker, file)).collect::<Result<_, _>>()?;
     topic_template(at, &key("topic"), &file.topic)?;
     let record_bytes_max = at.size(&key("max_record"), file.max_record, RECORD_BYTES_MIN, RECORD_BYTES_MAX)?;
-    properties(at, "producer", &file.producer, PRODUCER_PROTECTED)?;
-    properties(at, "consumer", &file.consumer, CONSUMER_PROTECTED)?;
+    let producer = properties::producer(at, &file.producer)?;
+    let consumer = properties::consumer(at, &file.consumer)?;
     let create_topics = match &file.create_topics {
         None => None,
         Some(create) => {
@@ -81,22 +49,28 @@ pub(super) fn kafka(at: &Rules<'_>, file: &file::Kafka, resend_window: Duration)
         lanes: at.range(&key("lanes"), file.lanes, 1, LANES_MAX)?,
         key: file.key.as_ref().map(|field| message_key(at, field)).transpose()?,
         record_bytes_max: usize::try_from(record_bytes_max).unwrap_or(usize::MAX),
-        producer: file.producer.clone(),
-        consumer: file.consumer.clone(),
+        tls,
+        sasl,
+        producer,
+        consumer,
         create_topics,
         resend_window,
     })
 }
 
-fn broker(at: &Rules<'_>, broker: &str) -> Result<String, ConfigError> {
+fn broker(at: &Rules<'_>, broker: &str, file: &file::Kafka) -> Result<String, ConfigError> {
     let key = ["kafka", "brokers"];
     if let Some((scheme, rest)) = broker.split_once("://") {
-        let what = if scheme.eq_ignore_ascii_case("plaintext") {
-            format!("`{broker}` has a scheme")
-        } else {
-            format!("the broker `{broker}` asks for more than clear text, which is not in this version")
+        let scheme = scheme.to_ascii_lowercase();
+        let tls = scheme.ends_with("ssl") && file.tls.is_none();
+        let sasl = scheme.starts_with("sasl") && file.sasl.is_none();
+        let fix = match (tls, sasl) {
+            (false, false) => format!("write `{rest}`"),
+            (true, false) => format!("write `{rest}`, and `kafka.tls: {{}}` beside `brokers`"),
+            (false, true) => format!("write `{rest}`, and `kafka.sasl` beside `brokers`"),
+            (true, true) => format!("write `{rest}`, and `kafka.tls: {{}}` and `kafka.sasl` beside `brokers`"),
         };
-        return Err(at.wrong(&key, what, format!("write `{rest}`")));
+        return Err(at.wrong(&key, format!("the broker `{broker}` has a scheme"), fix));
     }
     let parsed = broker.parse::<http::uri::Authority>().ok();
     match parsed.as_ref().map(|authority| (authority.host(), authority.port_u16())) {
@@ -133,46 +107,6 @@ fn topic_template(at: &Rules<'_>, key: &[&str], topic: &str) -> Result<(), Confi
         let what = format!("`{topic}` cannot be a topic that becomes a folder of files");
         let fix = "write letters, digits, `.`, `_` and `-`, beginning with a letter or digit, for example `{model}`";
         return Err(at.wrong(key, what, fix));
-    }
-    Ok(())
-}
-
-fn properties(
-    at: &Rules<'_>,
-    side: &str,
-    properties: &BTreeMap<String, String>,
-    protected: &[(&str, &str)],
-) -> Result<(), ConfigError> {
-    for (property, value) in properties {
-        let key = ["kafka", side, property];
-        if let Some((_, fix)) = protected.iter().find(|(name, _)| name == property) {
-            let what = format!("`{property}` cannot be set: weir's promises rest on it");
-            return Err(at.tree.key_error(&key, what, *fix));
-        }
-        let secured = property == "security.protocol" && !value.eq_ignore_ascii_case("plaintext");
-        if secured || property.starts_with("sasl.") || property.starts_with("ssl.") || property.ends_with(".sasl") {
-            let what = format!("`{property}`: TLS and log-in to Kafka are not in this version");
-            return Err(at.tree.key_error(&key, what, "remove it; brokers are reached in clear text"));
-        }
-        if property.ends_with("_cb") {
-            let what = format!("`{property}` is a callback, which a file cannot set");
-            return Err(at.tree.key_error(&key, what, "remove it"));
-        }
-        // librdkafka knows its properties and their ranges best.
-        let mut native = rdkafka::ClientConfig::new();
-        native.set(property, value);
-        if let Err(error) = native.create_native_config() {
-            let said = match error {
-                rdkafka::error::KafkaError::ClientConfig(_, said, _, _) => said,
-                other => other.to_string(),
-            };
-            if said.contains("No such") {
-                let what = format!("librdkafka has no property `{property}`");
-                return Err(at.tree.key_error(&key, what, "look it up in librdkafka's CONFIGURATION.md"));
-            }
-            let what = format!("librdkafka refuses this value of `{property}`: {}", said.trim_end_matches('.'));
-            return Err(at.wrong(&key, what, "look up what it takes in librdkafka's CONFIGURATION.md"));
-        }
     }
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! The file as written -> [`Config`], or the first thing that is wrong with it. Every rule names its key, so that the
 //! error stands at the line that has to change.
 
+mod connect;
 mod kafka;
+mod properties;
 mod routes;
 mod store;
 
@@ -11,6 +13,7 @@ use std::path::PathBuf;
 
 use super::file::{self, File, Recorders, Role};
 use super::report::ConfigError;
+use super::secret::Lookup;
 use super::tree::Tree;
 use super::units::{Size, Span};
 use super::{Admin, Config, Listen, Log, Memory, Roles, Stop};
@@ -32,11 +35,12 @@ const SEGMENT_BYTES_MAX: u64 = 4 << 30;
 /// What the rules have in common: ranges, names, and errors that stand at a key of the tree.
 pub(super) struct Rules<'a> {
     pub tree: &'a Tree<'a>,
+    pub lookup: Lookup<'a>,
 }
 
 /// Turns what was written into what the stages take.
-pub(super) fn check(file: &File, tree: &Tree<'_>) -> Result<Config, ConfigError> {
-    let at = Rules { tree };
+pub(super) fn check(file: &File, tree: &Tree<'_>, lookup: Lookup<'_>) -> Result<Config, ConfigError> {
+    let at = Rules { tree, lookup };
     match file.version {
         Some(1) => {}
         Some(_) => return Err(at.wrong(&["version"], "this weir reads version 1 of the file", "write `version: 1`")),

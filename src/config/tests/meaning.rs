@@ -66,7 +66,7 @@ fn properties_of_kafka_are_taken_as_they_are_written() {
         "kafka:\n  brokers: ['b1:9092']\n  producer: { linger.ms: 20, compression.type: zstd, socket.keepalive.enable: true }\n",
     );
     let kafka = config.kafka.unwrap();
-    let written: Vec<_> = kafka.producer.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let written: Vec<_> = kafka.producer.iter().map(|(key, value)| (key.as_str(), value.expose())).collect();
     assert_eq!(written, [("compression.type", "zstd"), ("linger.ms", "20"), ("socket.keepalive.enable", "true")]);
     assert_eq!((kafka.topic.as_str(), kafka.lanes, kafka.record_bytes_max), ("{model}", 4, 900_000));
     assert_eq!(kafka.create_topics, None);
@@ -135,12 +135,17 @@ fn the_effective_form_means_the_same() {
         "    capture: { mode: off, rows: keep, bodies: always, header: forbid, body: 900KB, headers: [] }\n",
         "listen: { address: '[::1]:0', drain_timeout: 0s }\nlog: { sync: 1500us, reserve_free: 0B }\n",
         "kafka:\n  brokers: ['b1:1', 'b2:2']\n  topic: x-{model}\n  key: inputs.a.b\n  create_topics: {}\n  producer: { linger.ms: 5 }\n",
+        "kafka: { brokers: ['b:1'], tls: { verify: ca }, sasl: { mechanism: PLAIN, username: 'a b', password: '${env:WEIR_KAFKA_PASSWORD}' } }\n",
+        "kafka: { brokers: ['b:1'], producer: { sasl.password: '${env:WEIR_KAFKA_PASSWORD}', sasl.username: x } }\n",
+        "kafka: { brokers: ['b:1'], sasl: { mechanism: OAUTHBEARER, token_file: ./t } }\n",
+        "kafka: { brokers: ['b:1'], sasl: { mechanism: OAUTHBEARER, msk_iam: {} } }\n",
+        "kafka: { brokers: ['b:1'], sasl: { mechanism: OAUTHBEARER, oidc: { url: 'http://a/b', client_id: c, client_secret: '${env:WEIR_KAFKA_PASSWORD}' } } }\n",
         "store: { to: 's3://bucket/p', region: eu-west-1, partition: none, parquet: { encodings: compact } }\n",
         "store: { to: './-strange #dir' }\ndata_dir: ../...\ndrain: { start: latest }\nrecorders: 3\n",
     ] {
         let config = with(more);
         let yaml = config.to_yaml_effective();
-        let again = Config::from_yaml("effective", &yaml, &|_| None).unwrap_or_else(|error| panic!("{yaml}\n{error}"));
+        let again = config_of("effective", &yaml).unwrap_or_else(|error| panic!("{yaml}\n{error}"));
         assert_eq!(again, config, "{yaml}");
     }
 }

@@ -23,8 +23,13 @@ fn uncommented(text: &str) -> String {
     lines.join("\n")
 }
 
-fn all_of_the_reference() -> String {
+fn switched_on() -> String {
     uncommented(REFERENCE).replace("to: ./weir-data/parquet", "to: s3://bucket/prefix")
+}
+
+/// With the keys behind a second `#` too: they exclude others, or name files.
+fn all_of_the_reference() -> String {
+    uncommented(&switched_on())
 }
 
 #[test]
@@ -34,7 +39,7 @@ fn the_reference_is_equal_to_the_defaults() {
 
 #[test]
 fn every_key_that_is_off_can_be_switched_on_and_has_its_default() {
-    let text = all_of_the_reference();
+    let text = switched_on();
     let tree = Tree::parse("deploy/weir.yaml", &text).unwrap_or_else(|error| panic!("{error}"));
     let file: File = crate::config::read::read(&tree).unwrap_or_else(|error| panic!("{error}"));
     good(&text);
@@ -44,6 +49,8 @@ fn every_key_that_is_off_can_be_switched_on_and_has_its_default() {
         key: kafka.key.clone(),
         producer: kafka.producer.clone(),
         consumer: kafka.consumer.clone(),
+        tls: Some(file::KafkaTls::default()),
+        sasl: kafka.sasl.clone(),
         create_topics: Some(file::CreateTopics::default()),
         ..file::Kafka::default()
     };

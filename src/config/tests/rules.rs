@@ -129,18 +129,40 @@ refused_after_smallest! {
     kafka_without_brokers: "kafka: { lanes: 4 }", "5:1", "no broker", "127.0.0.1:9092";
     an_empty_kafka: "kafka:", "5:1", "no value", "remove the key";
     a_broker_without_a_port: "kafka: { brokers: [b1] }", "5:19", "no port", "`b1:9092`";
-    a_broker_with_tls: "kafka: { brokers: ['SSL://b1:9093'] }", "5:19", "not in this version", "`b1:9093`";
+    a_broker_with_tls: "kafka: { brokers: ['SSL://b1:9093'] }", "5:19", "has a scheme", "`kafka.tls: {}`";
+    a_broker_with_all: "kafka: { brokers: ['SASL_SSL://b1:9093'] }", "5:19", "has a scheme", "`kafka.sasl`";
     a_topic_with_a_slash: kafka("  topic: a/b"), "7:10", "cannot be a topic", "{model}";
     a_topic_with_another_placeholder: kafka("  topic: \"{route}\""), "7:10", "placeholder", "{model}";
     an_unknown_form: kafka("  format: avro"), "7:11", "not one of its values", "protobuf";
     a_key_that_is_no_field: kafka("  key: customer_id"), "7:8", "`customer_id` is no field", "`inputs.customer_id`";
     no_lanes: kafka("  lanes: 0"), "7:10", "too small", "1 to 64";
     a_record_without_a_unit: kafka("  max_record: 900000"), "7:15", "needs a unit", "`900000B`";
-    tls_to_kafka: kafka("  tls: { ca: a }"), "7:3", "not in this version", "clear text";
-    sasl_to_kafka: kafka("  sasl: { mechanism: PLAIN, password: \"${env:P}\" }"), "7:3", "not in this version", "log-in";
+    an_authority_that_is_no_file: kafka("  tls: { ca: no/such/ca.pem }"), "7:14", "no file `no/such/ca.pem`", "correct it";
+    an_authority_that_is_no_pem: kafka("  tls: { ca: Cargo.toml }"), "7:14", "no certificate in PEM form", "BEGIN CERTIFICATE";
+    a_certificate_without_a_key: kafka("  tls: { cert: Cargo.toml }"), "7:16", "without its key", "client.key";
+    a_key_without_a_certificate: kafka("  tls: { key: \"${file:Cargo.toml}\" }"), "7:15", "without its certificate", "client.pem";
+    a_key_by_its_path: kafka("  tls: { key: client.key }"), "7:15", "a secret is written in the file", "${file:secrets/key}";
+    a_verification_that_is_none: kafka("  tls: { verify: maybe }"), "7:18", "`maybe`", "full";
+    a_log_in_without_a_mechanism: kafka("  sasl: { username: weir }"), "7:3", "does not say its mechanism", "SCRAM-SHA-512";
+    a_log_in_by_kerberos: kafka("  sasl: { mechanism: GSSAPI }"), "7:22", "`GSSAPI`", "SCRAM";
+    a_log_in_without_a_password: kafka("  sasl: { mechanism: PLAIN, username: weir }"), "7:3", "no `password`", "${env:WEIR_KAFKA_PASSWORD}";
+    a_log_in_without_a_name: kafka("  sasl: { mechanism: PLAIN, password: \"${env:WEIR_KAFKA_PASSWORD}\" }"), "7:3", "no `username`", "username:";
+    a_variable_that_is_not_set: kafka("  sasl: { mechanism: PLAIN, username: u, password: \"${env:NO_SUCH}\" }"), "7:52", "NO_SUCH is not set; `kafka.sasl.password` needs it", "export NO_SUCH=";
+    a_secret_file_that_is_not_there: kafka("  sasl: { mechanism: PLAIN, username: u, password: \"${file:no/such}\" }"), "7:52", "no file `no/such`; `kafka.sasl.password` needs it", "name the file";
+    a_secret_file_in_a_home: kafka("  sasl: { mechanism: PLAIN, username: u, password: \"${file:~/x}\" }"), "7:52", "only a shell", "whole path";
+    tokens_from_nowhere: kafka("  sasl: { mechanism: OAUTHBEARER }"), "7:3", "where tokens come from", "`oidc`, `token_file` or `msk_iam`";
+    tokens_from_two_places: kafka("  sasl: { mechanism: OAUTHBEARER, token_file: a, msk_iam: {} }"), "7:3", "more than once", "keep one of";
+    a_password_for_tokens: kafka("  sasl: { mechanism: OAUTHBEARER, username: u }"), "7:35", "no meaning with OAUTHBEARER", "`oidc`";
+    tokens_for_a_password: kafka("  sasl: { mechanism: PLAIN, token_file: a }"), "7:29", "no meaning with PLAIN", "`password`";
+    a_provider_without_a_client: kafka("  sasl: { mechanism: OAUTHBEARER, oidc: { url: 'https://a' } }"), "7:35", "no `client_id`", "client_id: weir";
+    a_provider_that_is_no_url: kafka("  sasl: { mechanism: OAUTHBEARER, oidc: { url: a, client_id: b, client_secret: \"${env:WEIR_KAFKA_PASSWORD}\" } }"), "7:48", "not the URL", "https://issuer";
+    half_a_reference: kafka("  sasl: { mechanism: PLAIN, username: \"x-${env:U}\" }"), "7:39", "not whole", "nothing else";
     a_password_of_kafka_in_the_file: kafka("  producer: { sasl.password: hunter2 }"), "7:30", "secret", "${env:WEIR_PASSWORD}";
-    a_mechanism_of_librdkafka: kafka("  producer: { sasl.mechanism: PLAIN }"), "7:15", "not in this version", "remove it";
-    a_security_protocol: kafka("  consumer: { security.protocol: SSL }"), "7:15", "not in this version", "clear text";
+    a_mechanism_of_librdkafka: kafka("  producer: { sasl.mechanism: PLAIN }"), "7:15", "set by `kafka.sasl`", "mechanism";
+    kerberos_of_librdkafka: kafka("  consumer: { sasl.kerberos.keytab: /a }"), "7:15", "Kerberos", "SCRAM";
+    tokens_of_librdkafka: kafka("  producer: { sasl.oauthbearer.method: oidc }"), "7:15", "librdkafka's own way", "OAUTHBEARER";
+    a_security_protocol: kafka("  consumer: { security.protocol: SSL }"), "7:15", "set by what `kafka` has", "`kafka.tls: {}`";
+    a_property_whose_secret_is_refused: kafka("  producer: { linger.ms: \"${env:WEIR_KAFKA_PASSWORD}\" }"), "7:26", "refuses this value of `linger.ms`", "CONFIGURATION.md";
     the_brokers_as_a_property: kafka("  producer: { bootstrap.servers: a }"), "7:15", "cannot be set", "kafka.brokers";
     a_message_timeout: kafka("  producer: { message.timeout.ms: 1000 }"), "7:15", "cannot be set", "wait in the log";
     a_group_as_a_property: kafka("  consumer: { group.id: a }"), "7:15", "cannot be set", "drain.group";
@@ -210,6 +232,8 @@ fn nothing_secret_is_shown_whatever_else_is_wrong() {
         format!("version: 1\nkafka: {{ brokers: [a], sasl: {{ username: u, password: {secret} }} }}\n"),
         format!("version: 1\nkafka: {{ brokers: [a], producer: {{ sasl.password: {secret} }} }}\n"),
         format!("version: 1\nkafka: {{ producer: {{ ssl.key.pem: '{secret}' }} }}\n"),
+        format!("version: 1\nkafka: {{ tls: {{ key: {secret} }} }}\n"),
+        format!("version: 1\nkafka: {{ sasl: {{ oidc: {{ client_secret: {secret} }} }} }}\n"),
         format!("version: 1\nkafka: {{ brokers: ['u:{secret}@b:1'] }}\n"),
         format!("version: 1\nroutes: {{ a: {{ upstream: 'u:{secret}@b:1' }} }}\n"),
         format!("version: 1\nroutes: {{ a: {{ upstream: 'https://u:{secret}@b:1' }} }}\n"),

@@ -7,9 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -17,6 +16,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::consume::Context;
 use super::shared::Partition;
 use super::{decode, limits};
+use crate::publish::{Quiet, Tokens};
 use crate::source::spool::owned;
 use crate::source::{Bounds, Message, PartitionId, SourceError};
 
@@ -29,31 +29,15 @@ const ORIGIN_GOOD: Duration = Duration::from_secs(5);
 /// How long a poll waits.
 const POLL: Duration = Duration::from_millis(50);
 
-/// The callbacks of the consumer that reads single records: the other one says already what does not work.
-struct Silent;
-
-impl ClientContext for Silent {
-    fn log(&self, _: RDKafkaLogLevel, facility: &str, text: &str) {
-        tracing::debug!(role = "lookup", facility, "librdkafka: {text}");
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(role = "lookup", %error, "librdkafka: {reason}");
-    }
-
-    fn stats_raw(&self, _: &[u8]) {}
-}
-
-impl ConsumerContext for Silent {}
-
 /// Of all partitions of a topic, by number.
 type AllBounds = Vec<(u32, Bounds)>;
 
 pub(super) struct Ask {
     consumer: Arc<BaseConsumer<Context>>,
     config: ClientConfig,
+    tokens: Tokens,
     /// Reads single records, without moving the other consumer; made when it is first needed.
-    lookup: Option<BaseConsumer<Silent>>,
+    lookup: Option<BaseConsumer<Quiet>>,
     quiet_until: Option<Instant>,
     root: String,
     /// The bounds of whole topics, for as long as they are asked for partition by partition.
@@ -61,12 +45,18 @@ pub(super) struct Ask {
 }
 
 impl Ask {
-    /// `config` is the other consumer's.
-    pub(super) fn new(consumer: Arc<BaseConsumer<Context>>, mut config: ClientConfig, root: &str) -> Ask {
+    /// `config` and `tokens` are the other consumer's.
+    pub(super) fn new(
+        consumer: Arc<BaseConsumer<Context>>,
+        mut config: ClientConfig,
+        tokens: Tokens,
+        root: &str,
+    ) -> Ask {
         config.set("enable.partition.eof", "true");
         config.set("queued.max.messages.kbytes", "1024");
         config.set("fetch.min.bytes", "1");
-        Ask { consumer, config, lookup: None, quiet_until: None, root: root.to_owned(), origins: HashMap::new() }
+        let root = root.to_owned();
+        Ask { consumer, config, tokens, lookup: None, quiet_until: None, root, origins: HashMap::new() }
     }
 
     /// Where a partition begins and ends now.
@@ -133,7 +123,10 @@ impl Ask {
     fn read(&mut self, partition: &Partition, offset: u64) -> Result<Option<Message>, KafkaError> {
         let consumer = match &mut self.lookup {
             Some(consumer) => consumer,
-            none => none.insert(BaseConsumer::from_config_and_context(&self.config, Silent)?),
+            none => none.insert(BaseConsumer::from_config_and_context(
+                &self.config,
+                Quiet::new("lookup", self.tokens.clone()),
+            )?),
         };
         let raw = i64::try_from(offset).map_err(|_| KafkaError::Seek("offset beyond 2^63".into()))?;
         let mut target = TopicPartitionList::with_capacity(1);
@@ -146,7 +139,7 @@ impl Ask {
 }
 
 /// The message at `offset`, unless what comes first lies behind it.
-fn first(consumer: &BaseConsumer<Silent>, partition: &Partition, offset: u64) -> Result<Option<Message>, KafkaError> {
+fn first(consumer: &BaseConsumer<Quiet>, partition: &Partition, offset: u64) -> Result<Option<Message>, KafkaError> {
     let deadline = Instant::now() + ANSWER_TIMEOUT;
     while Instant::now() < deadline {
         match consumer.poll(POLL) {

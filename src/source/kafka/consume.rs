@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -17,6 +18,7 @@ use super::decode;
 use super::limits::hint_metadata;
 use super::member::{Changes, Member};
 use super::shared::{Partition, Phase, Shared};
+use crate::config::Kafka;
 use crate::publish::{ClientLog, ProblemSlot, lock};
 use crate::source::PartitionId;
 
@@ -50,9 +52,9 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub(super) fn new(brokers: &[String], problem: Arc<ProblemSlot>) -> Context {
+    pub(super) fn new(kafka: &Kafka, problem: Arc<ProblemSlot>) -> Context {
         Context {
-            log: ClientLog::new("consumer", brokers),
+            log: ClientLog::new("consumer", kafka),
             problem,
             commits_answered: AtomicU64::new(0),
             cluster: OnceLock::new(),
@@ -72,6 +74,12 @@ impl Context {
 }
 
 impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.log.token()
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         self.log.line(level, facility, text);
     }

@@ -22,6 +22,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::consume::Context;
+use crate::config::Kafka;
 use crate::publish::{ProblemSlot, lock};
 use crate::source::PartitionId;
 
@@ -104,7 +105,7 @@ impl Owned {
 }
 
 pub(super) struct Member {
-    brokers: Vec<String>,
+    kafka: Kafka,
     problem: Arc<ProblemSlot>,
     config: ClientConfig,
     consumer: BaseConsumer<Context>,
@@ -114,16 +115,9 @@ pub(super) struct Member {
 
 impl Member {
     /// `config` is the other client's.
-    pub(super) fn new(brokers: &[String], problem: Arc<ProblemSlot>, config: ClientConfig) -> KafkaResult<Member> {
-        let consumer = BaseConsumer::from_config_and_context(&config, Context::new(brokers, Arc::clone(&problem)))?;
-        Ok(Member {
-            brokers: brokers.to_vec(),
-            problem,
-            config,
-            consumer,
-            topics: BTreeSet::new(),
-            owned: Owned::default(),
-        })
+    pub(super) fn new(kafka: &Kafka, problem: Arc<ProblemSlot>, config: ClientConfig) -> KafkaResult<Member> {
+        let consumer = BaseConsumer::from_config_and_context(&config, Context::new(kafka, Arc::clone(&problem)))?;
+        Ok(Member { kafka: kafka.clone(), problem, config, consumer, topics: BTreeSet::new(), owned: Owned::default() })
     }
 
     pub(super) fn consumer(&self) -> &BaseConsumer<Context> {
@@ -194,7 +188,7 @@ impl Member {
         } else {
             tracing::warn!(%code, "the consumer group's client failed, making a new one: {why}");
         }
-        let context = Context::new(&self.brokers, Arc::clone(&self.problem));
+        let context = Context::new(&self.kafka, Arc::clone(&self.problem));
         let made = BaseConsumer::from_config_and_context(&self.config, context);
         let joined = made.and_then(|consumer| {
             self.consumer = consumer;

@@ -33,6 +33,28 @@ pub struct Broker {
     address: String,
     folder: TempDir,
     process: Option<Tied>,
+    /// Options of its Java.
+    java: Vec<String>,
+}
+
+/// What a broker has beside its listener in clear text.
+#[derive(Default)]
+pub struct Extra {
+    pub listeners: Vec<Listener>,
+    /// Lines of server.properties.
+    pub properties: String,
+    /// Arguments of the storage tool's `format`.
+    pub format: Vec<String>,
+    /// Options of Java.
+    pub java: Vec<String>,
+}
+
+pub struct Listener {
+    pub name: String,
+    pub protocol: &'static str,
+    /// `host:port` where it listens, and where clients are sent.
+    pub address: String,
+    pub advertised: String,
 }
 
 impl Broker {
@@ -62,15 +84,25 @@ impl Broker {
 
     /// The same, with a listener behind each of these relays.
     pub fn prepare_behind(relays: &[&Relay]) -> Broker {
+        let listeners = relays.iter().enumerate().map(|(n, relay)| {
+            let behind = free_port();
+            relay.target(([127, 0, 0, 1], behind).into());
+            let (address, advertised) = (format!("127.0.0.1:{behind}"), relay.address().to_string());
+            Listener { name: format!("RELAY{n}"), protocol: "PLAINTEXT", address, advertised }
+        });
+        Broker::prepare_with(&Extra { listeners: listeners.collect(), ..Extra::default() })
+    }
+
+    /// The same with whatever else it is to have.
+    pub fn prepare_with(extra: &Extra) -> Broker {
         let (libs, folder) = (libs(VERSION), scratch());
         let (port, controller) = (free_port(), free_port());
         let (mut listeners, mut advertised, mut protocols) = (String::new(), String::new(), String::new());
-        for (n, relay) in relays.iter().enumerate() {
-            let behind = free_port();
-            relay.target(([127, 0, 0, 1], behind).into());
-            listeners += &format!(",RELAY{n}://127.0.0.1:{behind}");
-            advertised += &format!(",RELAY{n}://{}", relay.address());
-            protocols += &format!(",RELAY{n}:PLAINTEXT");
+        for listener in &extra.listeners {
+            let name = &listener.name;
+            listeners += &format!(",{name}://{}", listener.address);
+            advertised += &format!(",{name}://{}", listener.advertised);
+            protocols += &format!(",{name}:{}", listener.protocol);
         }
         let properties = format!(
             "process.roles=broker,controller\n\
@@ -91,16 +123,18 @@ impl Broker {
              broker.heartbeat.interval.ms=500\n\
              broker.session.timeout.ms=2000\n\
              num.network.threads=2\n\
-             num.io.threads=2\n",
+             num.io.threads=2\n\
+             {}",
             folder.path().join("data").display(),
+            extra.properties,
         );
         let file = folder.path().join("server.properties");
         fs::write(&file, properties).unwrap();
         let id = cluster_id();
         let mut format = java(&libs);
-        format.args(["kafka.tools.StorageTool", "format", "-t", &id, "-c"]).arg(&file);
+        format.args(["kafka.tools.StorageTool", "format", "-t", &id, "-c"]).arg(&file).args(&extra.format);
         must_run(&mut format, JAVA_FIX);
-        Broker { address: format!("127.0.0.1:{port}"), folder, process: None }
+        Broker { address: format!("127.0.0.1:{port}"), folder, process: None, java: extra.java.clone() }
     }
 
     pub fn address(&self) -> &str {
@@ -126,14 +160,17 @@ impl Broker {
         self.process.as_ref().expect("the broker runs").signal(Signal::CONT);
     }
 
-    fn output(&self) -> String {
+    /// What it has said.
+    pub fn output(&self) -> String {
         fs::read_to_string(self.folder.path().join("output")).unwrap_or_default()
     }
 
-    fn try_up(&mut self) -> bool {
+    /// Starts it; whether it answers.
+    pub fn try_up(&mut self) -> bool {
         let output = File::options().create(true).append(true).open(self.folder.path().join("output")).unwrap();
         let mut command = java(&libs(VERSION));
         command
+            .args(&self.java)
             .arg("kafka.Kafka")
             .arg(self.folder.path().join("server.properties"))
             .stdin(Stdio::null())
@@ -274,6 +311,8 @@ pub fn config(brokers: &str) -> config::Kafka {
         lanes: 4,
         key: None,
         record_bytes_max: 900_000,
+        tls: None,
+        sasl: None,
         producer: BTreeMap::new(),
         consumer: BTreeMap::new(),
         create_topics: None,

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test module uses its part")]
 
+pub mod certs;
 pub mod cluster;
 pub mod disk;
 pub mod fetch;
@@ -16,6 +17,7 @@ pub mod python;
 pub mod refusing;
 pub mod relay;
 pub mod s3;
+pub mod secure;
 pub mod weir;
 
 use std::time::{Duration, Instant};
