@@ -169,7 +169,7 @@ pub enum LogError {
     })]
     Locked { data_dir: PathBuf, pid: Option<u32> },
     #[error(
-        "`{folder}/meta.json` and its copy meta.bak are both damaged ({why}); restore either, or move the folder away: its rows are then not delivered"
+        "`{folder}/meta.json` and its copy meta.bak are both damaged ({why}); restore either, or `weir log repair` makes them anew from the segments"
     )]
     Meta { folder: PathBuf, why: String },
     #[error("segment `{path}` has format {version}, this weir knows {}; start the newer weir again", format::VERSION)]
