@@ -88,7 +88,15 @@ fn messages_whose_acknowledgement_is_lost_are_stored_once() {
     let mut deaths = vec![once_stored(), lives_on(&relay, Fault::DropAnswer(produce))];
     deaths.extend((0..resends()).map(|_| dies(&relay, Fault::DropAnswer(produce))));
     for fault in [Fault::Reset, Fault::Closed, Fault::HalfClosed] {
-        deaths.push(lives_on(&relay, fault));
+        let relay = &relay;
+        deaths.push(Death::By(Box::new(move |weir: &mut Weir| {
+            // So that there are connections to break.
+            stores_more(weir);
+            meet(relay, fault);
+            relay.heal();
+            stores_more(weir);
+            weir.kill();
+        })));
     }
     die_and_account(
         &mut weir,

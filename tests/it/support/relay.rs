@@ -268,6 +268,9 @@ impl Shared {
         }
         let (fault, target) = (state.fault, state.target);
         drop(state);
+        if matches!(fault, Fault::Closed | Fault::Reset) {
+            self.hits.fetch_add(1, Ordering::SeqCst);
+        }
         let reset = |client: &TcpStream| drop(SockRef::from(client).set_linger(Some(Duration::ZERO)));
         match fault {
             Fault::Closed => return,
