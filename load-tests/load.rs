@@ -410,7 +410,7 @@ fn row() -> Bytes {
 fn lay_down(dir: &Path, rows: u64, content_type: ContentType, value: &Bytes) -> (Duration, Duration) {
     use weir::config::Config;
     use weir::ledger::Ledger;
-    use weir::log::{Logs, Options, ReaderKind};
+    use weir::log::{Logs, Options, ReaderKind, Root};
     use weir::record::{Encoded, Recorded};
     let mut config = Config::for_upstream("http://127.0.0.1:1", Some("m")).expect("a configuration");
     let data = dir.join("weir-data");
@@ -418,7 +418,7 @@ fn lay_down(dir: &Path, rows: u64, content_type: ContentType, value: &Bytes) -> 
     config.overrides(None, Some(data.clone()));
     let root = std::path::absolute(data.join("parquet")).expect("a path").display().to_string();
     // `weir drain --once` runs in `dir`, so its data folder is this one by another name.
-    let options = Options { log: config.log.clone(), lanes: 1, reader: ReaderKind::Drain, root };
+    let options = Options { log: config.log.clone(), lanes: 1, reader: ReaderKind::Drain, root: Root::folder(root) };
     let logs = Logs::open(&data, options).expect("the log");
     let ledger = Ledger::open(&data.join("ledger"), logs.totals().calls).expect("the ledger");
     let (begun, before) = (Instant::now(), cpu(std::process::id()));

@@ -3,6 +3,7 @@
 //! Only this module knows all the others. In: a [`Config`]. Out: an [`App`] that serves until [`App::stop`].
 
 mod answers;
+mod moves;
 pub mod once;
 mod recorders;
 mod run_file;
@@ -13,13 +14,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admin::{Admin, Answers, BindError, Status};
-use crate::config::{Config, Format, StoreTo};
+use crate::config::{Config, Format};
 use crate::drain::store::{Store, StoreError};
 use crate::drain::{self, Drain};
 use crate::gateway::{Gateway, Parts, StartError, workers_for};
 use crate::handoff;
 use crate::ledger::{Ledger, LedgerError};
-use crate::log::{LogError, Logs, Options, ReaderKind};
+use crate::log::{LogError, Logs, Options, ReaderKind, Root};
 use crate::publish::{PublishError, Publisher};
 use crate::record::Recorder;
 use crate::source::Source;
@@ -28,6 +29,7 @@ use crate::source::lane::Lanes;
 use crate::telemetry::Meters;
 
 use answers::Stages;
+pub use moves::MoveError;
 use recorders::Recorders;
 pub use run_file::RunFile;
 pub use stop::{Phase, Signals, Stopped};
@@ -52,6 +54,8 @@ pub enum AppError {
     },
     #[error("cannot open the log")]
     Log(#[source] LogError),
+    #[error("cannot move the log")]
+    Move(#[source] MoveError),
     #[error("cannot open the ledger")]
     Ledger(#[source] LedgerError),
     #[error("cannot use the store")]
@@ -95,7 +99,7 @@ impl App {
             .build()
             .map_err(AppError::Thread)?;
         let store = open_store(&config, control.handle())?;
-        let logs = open_logs(&config)?;
+        let logs = open_logs(&config, store.as_ref(), control.handle())?;
         let ledger = Ledger::open(&config.data_dir.join("ledger"), logs.totals().calls).map_err(AppError::Ledger)?;
         let meters = Meters::new();
         let (drain, kafka) = start_drain(&config, &logs, store, &meters)?;
@@ -206,28 +210,24 @@ fn refuse_overwriting(store: &Arc<dyn Store>) -> Result<(), AppError> {
     }
 }
 
-fn open_logs(config: &Config) -> Result<Logs, AppError> {
-    Logs::open(&config.data_dir, log_options(config)).map_err(AppError::Log)
+/// Opens the logs; those that went elsewhere until now are moved first. `store`: where they go now.
+fn open_logs(
+    config: &Config,
+    store: Option<&Arc<dyn Store>>,
+    control: &tokio::runtime::Handle,
+) -> Result<Logs, AppError> {
+    let logs = Logs::open(&config.data_dir, log_options(config)).map_err(AppError::Log)?;
+    moves::settle(config, &logs, store, control).map_err(AppError::Move)?;
+    Ok(logs)
 }
 
 /// What the configuration asks of the log: who reads it, where its rows go.
 pub fn log_options(config: &Config) -> Options {
     let (reader, lanes, root) = match &config.kafka {
-        Some(kafka) => (ReaderKind::Publisher, kafka.lanes, String::new()),
-        None => (ReaderKind::Drain, 1, store_root(&config.store.to)),
+        Some(kafka) => (ReaderKind::Publisher, kafka.lanes, Root::default()),
+        None => (ReaderKind::Drain, 1, moves::root_of(&config.store.to)),
     };
     Options { log: config.log.clone(), lanes, reader, root }
-}
-
-/// The store's address as it is pinned in the log's `meta.json`: absolute, so that another working folder changes nothing.
-fn store_root(to: &StoreTo) -> String {
-    match to {
-        StoreTo::Folder(path) => {
-            let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            absolute.display().to_string()
-        }
-        StoreTo::S3(s3) => format!("s3://{}/{}", s3.bucket, s3.prefix),
-    }
 }
 
 type Drained = (Option<Drain>, Option<KafkaWatch>);

@@ -67,14 +67,14 @@ pub fn drain(once: Once<'_>) -> Result<Status, OnceError> {
         .map_err(AppError::Thread)?;
     let store = open_store(config, control.handle())?.ok_or(OnceError::NoDrain)?;
     match &config.kafka {
-        None => from_log(once, store),
+        None => from_log(once, store, control.handle()),
         Some(kafka) => from_kafka(once, kafka, store),
     }
 }
 
-fn from_log(once: Once<'_>, store: Arc<dyn Store>) -> Result<Status, OnceError> {
+fn from_log(once: Once<'_>, store: Arc<dyn Store>, control: &tokio::runtime::Handle) -> Result<Status, OnceError> {
     let config = once.config;
-    let logs = open_logs(config)?;
+    let logs = open_logs(config, Some(&store), control)?;
     let ledger = Ledger::open(&config.data_dir.join("ledger"), logs.totals().calls).map_err(AppError::Ledger)?;
     if once.new_generation {
         begin_generations(config, store.as_ref(), &mut Lanes::new(logs.clone()), once.progress)?;
@@ -226,7 +226,7 @@ impl Patience {
 }
 
 /// Stores what is at hand; ends early when nothing moves.
-fn drain_now(watch: &Watch, progress: &mut dyn FnMut(&str)) -> Result<(), OnceError> {
+pub(super) fn drain_now(watch: &Watch, progress: &mut dyn FnMut(&str)) -> Result<(), OnceError> {
     let mut patience = Patience::new();
     std::thread::scope(|scope| {
         let asked = scope.spawn(|| watch.drain_now(STALLED));

@@ -11,7 +11,7 @@ use crate::admin::status::counted;
 use crate::app::log_options;
 use crate::config::{Config, Kafka};
 use crate::drain::store;
-use crate::log;
+use crate::log::{self, ReaderKind, TopicReport};
 use crate::publish;
 use crate::publish::topics::{self, TopicAnswer};
 use crate::publish::{Reached, reach};
@@ -184,7 +184,9 @@ fn log_line(config: &Config) -> Line {
         return refusal;
     }
     match log::verify(&config.data_dir) {
-        Ok(report) if report.ok() => good("log", format!("{}  {}", config.data_dir.display(), words(&report))),
+        Ok(report) if report.ok() => {
+            good("log", format!("{}  {}{}", config.data_dir.display(), words(&report), moves(config)))
+        }
         Ok(report) => bad("log", words(&report), "weir starts all the same and delivers each damaged range as one row"),
         Err(error) => bad("log", chain(&error), "see the message"),
     }
@@ -197,23 +199,38 @@ fn refusal(config: &Config) -> Option<Line> {
         return Some(bad("log", format!("{folder}: {error}"), "name a folder that can be written as `data_dir`"));
     }
     let asked = log_options(config);
-    let fix = "this version cannot change that: go back to the old configuration, or name a new `data_dir`";
-    for topic in log::inspect(&config.data_dir).unwrap_or_default() {
-        let name = &topic.topic;
-        if topic.reader != asked.reader {
-            let text =
-                format!("the log of {name} is read by {}, and would now be read by {}", topic.reader, asked.reader);
-            return Some(bad("log", text, fix));
+    for TopicReport { topic, reader, lanes, .. } in log::inspect(&config.data_dir).unwrap_or_default() {
+        let backlog: u64 = lanes.iter().map(|lane| lane.next_seq.saturating_sub(lane.cursor)).sum();
+        if asked.reader == ReaderKind::Publisher && lanes.len() > asked.lanes as usize {
+            let text = format!("the log of {topic} has {} lanes, which can be raised, not lowered", lanes.len());
+            return Some(bad("log", text, &format!("set `kafka.lanes: {}`", lanes.len())));
         }
-        if topic.root != asked.root {
-            return Some(bad(
-                "log",
-                format!("the log of {name} goes to {}, and would now go to {}", topic.root, asked.root),
-                fix,
-            ));
+        if (reader, asked.reader) == (ReaderKind::Publisher, ReaderKind::Drain) && backlog > 0 {
+            let text = format!("{} of {topic} wait for Kafka", counted(backlog, "row"));
+            let fix = "start weir with `kafka:` until `weir status` shows no backlog, stop it, then take `kafka:` away";
+            return Some(bad("log", text, fix));
         }
     }
     None
+}
+
+/// Logs that go elsewhere from the next start on.
+fn moves(config: &Config) -> String {
+    let asked = log_options(config);
+    let mut words = String::new();
+    for TopicReport { topic, reader, root, .. } in log::inspect(&config.data_dir).unwrap_or_default() {
+        let place = |reader: ReaderKind, root: &log::Root| match reader {
+            ReaderKind::Drain => root.to_string(),
+            ReaderKind::Publisher => "Kafka".to_owned(),
+        };
+        if reader != asked.reader || !root.is(&asked.root) {
+            let (from, to) = (place(reader, &root), place(asked.reader, &asked.root));
+            words.push_str(&format!(
+                "\n  the log of {topic} went to {from}: the next start stores there what is left, and goes on to {to}"
+            ));
+        }
+    }
+    words
 }
 
 /// What to do about a store that does not work, by what it said.

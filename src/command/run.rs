@@ -124,8 +124,10 @@ pub(super) fn start_logging(console: &Console, default: &str) -> Result<(), Fail
 /// configuration may be right, and the same start succeeds once the other process has ended.
 pub(super) fn failure(error: AppError) -> Failure {
     match &error {
-        AppError::Log(LogError::Reader { .. } | LogError::Root { .. } | LogError::Lanes { .. })
-        | AppError::Store(StoreError::Overwrites { .. }) => Failure::Config(format!("error: {}", chain(&error))),
+        AppError::Log(LogError::Lanes { .. }) | AppError::Store(StoreError::Overwrites { .. }) => {
+            Failure::Config(format!("error: {}", chain(&error)))
+        }
+        AppError::Move(moving) if moving.is_configuration() => Failure::Config(format!("error: {}", chain(&error))),
         _ => Failure::Failed(chain(&error)),
     }
 }

@@ -119,15 +119,57 @@ pub fn begin(
         starts,
         created_ms: now.wall_ms,
     };
-    let created = pin::create_origin(store, doc.clone())?;
-    if created != doc {
-        return Err(GenerationError::Overtaken {
-            table: doc.table,
-            origin: doc.origin,
-            generation: created.generation,
-        });
+    create(store, doc).map(Some)
+}
+
+/// Begins chains of a log at its cursors, in a root where nobody else drains it: it went elsewhere until now, and all that is below `starts` is stored
+/// there. One that began there already and has no file yet is accepted: a start that died, or one that was taken back.
+pub fn begin_at(
+    store: &dyn Store,
+    table: &str,
+    origin: &str,
+    starts: BTreeMap<u32, u64>,
+    partitioning: Partitioning,
+    now_ms: i64,
+) -> Result<(), GenerationError> {
+    let old = pin::origin(store, table, origin)?;
+    if let Some(doc) = &old {
+        let mut is_new = doc.starts == starts;
+        for partition in starts.keys() {
+            let OriginDoc { table, origin, generation, .. } = doc.clone();
+            let chain = ChainId { table, origin, generation, partition: *partition };
+            is_new = is_new && newest_file(store, &chain, doc.partitioning)?.is_none();
+        }
+        if is_new {
+            return Ok(());
+        }
     }
-    Ok(Some(created))
+    let generation = old.map_or(1, |doc| doc.generation + 1);
+    let (table, origin) = (table.to_owned(), origin.to_owned());
+    let topic_id = origin.clone();
+    create(
+        store,
+        OriginDoc {
+            version: ORIGIN_VERSION,
+            table,
+            origin,
+            generation,
+            partitioning,
+            topic_id,
+            starts,
+            created_ms: now_ms,
+        },
+    )?;
+    Ok(())
+}
+
+/// Creates the document of a generation that nobody has begun.
+fn create(store: &dyn Store, doc: OriginDoc) -> Result<OriginDoc, GenerationError> {
+    let created = pin::create_origin(store, doc.clone())?;
+    if created == doc {
+        return Ok(created);
+    }
+    Err(GenerationError::Overtaken { table: doc.table, origin: doc.origin, generation: created.generation })
 }
 
 /// How old a file is at least that is too young, and how long to wait. By the clocks, or by how long it was watched: a clock may be wrong.

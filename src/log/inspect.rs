@@ -4,12 +4,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::LogError;
-use super::ReaderKind;
 use super::disk::Disk;
 use super::meta::{self, Heal, Meta};
 use super::recover::{list, topic_folders, topic_is_valid};
 use super::segment::{SegmentFile, Step, Walk, parse_segment_name};
+use super::{LogError, ReaderKind, Root};
 
 /// One topic's log.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -18,7 +17,7 @@ pub struct TopicReport {
     /// The log's UUID.
     pub log: String,
     pub reader: ReaderKind,
-    pub root: String,
+    pub root: Root,
     pub lanes: Vec<LaneReport>,
 }
 

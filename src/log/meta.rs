@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::disk::Disk;
 use super::format::crc32c;
+use super::root::{Root, S3Access};
 use super::{LogError, ReaderKind};
 
 const META: &str = "meta.json";
@@ -25,7 +26,7 @@ pub(super) struct Meta {
     pub log: Uuid,
     pub lanes: u32,
     pub reader: ReaderKind,
-    pub root: String,
+    pub root: Root,
 }
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -35,6 +36,8 @@ struct MetaFile {
     lanes: u32,
     reader: ReaderKind,
     root: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    s3: Option<S3Access>,
     crc32c: String,
 }
 
@@ -68,7 +71,8 @@ impl Meta {
             log: self.log.to_string(),
             lanes: self.lanes,
             reader: self.reader,
-            root: self.root.clone(),
+            root: self.root.address.clone(),
+            s3: self.root.s3.clone(),
             crc32c: self.checksum(),
         };
         let mut text = serde_json::to_vec_pretty(&file).expect("plain values become JSON");
@@ -80,7 +84,10 @@ impl Meta {
     }
 
     fn checksum(&self) -> String {
-        let said = format!("{FORMAT}\n{}\n{}\n{}\n{}", self.log, self.lanes, self.reader.word(), self.root);
+        let mut said = format!("{FORMAT}\n{}\n{}\n{}\n{}", self.log, self.lanes, self.reader.word(), self.root.address);
+        if let Some(S3Access { endpoint, region, path_style, sse_kms }) = &self.root.s3 {
+            said.push_str(&format!("\n{endpoint:?}\n{region:?}\n{path_style}\n{sse_kms:?}"));
+        }
         format!("{:08x}", crc32c(said.as_bytes()))
     }
 }
@@ -108,7 +115,8 @@ fn parse(text: &[u8]) -> Result<Meta, String> {
         return Err(format!("its format is {}, this weir knows {FORMAT}", file.format));
     }
     let log = Uuid::parse_str(&file.log).map_err(|error| error.to_string())?;
-    let meta = Meta { log, lanes: file.lanes, reader: file.reader, root: file.root };
+    let root = Root { address: file.root, s3: file.s3 };
+    let meta = Meta { log, lanes: file.lanes, reader: file.reader, root };
     if meta.checksum() != file.crc32c || meta.lanes == 0 {
         return Err("its checksum does not match".to_owned());
     }

@@ -50,8 +50,10 @@ mod lock;
 mod meta;
 mod queue;
 mod reader;
+mod moving;
 mod recover;
 mod repair;
+mod root;
 mod segment;
 mod writer;
 
@@ -61,8 +63,10 @@ mod tests;
 pub use inspect::{Damage, LaneReport, SegmentReport, TopicReport, VerifyReport, inspect, verify};
 pub use intervals::Intervals;
 pub use lane::Lane;
+pub use moving::Moving;
 pub use reader::Reader;
 pub use repair::{Fix, Mode, repair};
+pub use root::{Root, S3Access};
 
 use common::Common;
 use disk::Disk;
@@ -146,11 +150,11 @@ impl std::fmt::Display for ReaderKind {
 #[derive(Debug, Clone)]
 pub struct Options {
     pub log: config::Log,
-    /// Lanes of a new log.
+    /// Lanes of a new log, and the least of one that stands.
     pub lanes: u32,
     pub reader: ReaderKind,
-    /// The store's address, pinned in `meta.json` (empty for a publisher).
-    pub root: String,
+    /// The store, pinned in `meta.json` (empty for a publisher).
+    pub root: Root,
 }
 
 /// The log cannot be opened or read.
@@ -174,16 +178,6 @@ pub enum LogError {
     Meta { folder: PathBuf, why: String },
     #[error("segment `{path}` has format {version}, this weir knows {}; start the newer weir again", format::VERSION)]
     Newer { path: PathBuf, version: u32 },
-    #[error(
-        "the log of topic `{topic}` is read by {stands}, and would now be read by {asked}; \
-             this version cannot change that: go back to the old configuration, or name a new `data_dir`"
-    )]
-    Reader { topic: String, stands: ReaderKind, asked: ReaderKind },
-    #[error(
-        "the log of topic `{topic}` goes to `{stands}`, and would now go to `{asked}`; \
-             this version cannot change that: set `store.to` back, or name a new `data_dir`"
-    )]
-    Root { topic: String, stands: String, asked: String },
     #[error(
         "the log of topic `{topic}` has {stands} lanes, and would now have {asked}; \
              lanes can be raised, not lowered: set `kafka.lanes: {stands}`"
@@ -217,6 +211,7 @@ pub struct Logs {
 
 struct LogsInner {
     common: Arc<Common>,
+    moving: Mutex<Vec<Moving>>,
     queue: Arc<Queue>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -238,8 +233,9 @@ impl Logs {
     /// Recovers every log under `data_dir/log`, taking `data_dir/lock`; a torn tail is cut, damage in the middle quarantined.
     ///
     /// # Errors
-    /// The lock is held; a log is read by somebody else, goes elsewhere or has more lanes than `options` say; a log was written by a
-    /// newer weir; the disk fails. Damage is none of these, unless it hits `meta.json` and its copy both.
+    /// The lock is held; a log has more lanes than `options` say for a publisher; a log was written by a newer weir; the disk fails. Damage is none
+    /// of these, unless it hits `meta.json` and its copy both. A log that somebody else read, or that went elsewhere, is none either: see
+    /// [`moving`](Logs::moving).
     pub fn open(data_dir: &Path, options: Options) -> Result<Logs, LogError> {
         Logs::open_on(Disk::default(), data_dir, options)
     }
@@ -252,13 +248,14 @@ impl Logs {
         let lock = Lock::take(data_dir)?;
         disk.sync_folder(data_dir).map_err(|source| LogError::io("sync", data_dir, source))?;
         let common = Arc::new(Common::new(disk, folder, options.log.sync, lock));
-        let opened = recover::open_all(&common, &options)?;
+        let mut opened = recover::open_all(&common, &options)?;
+        let moving = Mutex::new(opened.iter_mut().filter_map(|topic| topic.moving.take()).collect());
         let queue = Arc::new(Queue::default());
         let epoch = Uuid::new_v4().as_fields().0;
         let writer = Writer::new(Arc::clone(&common), Arc::clone(&queue), options, epoch, opened);
         let thread = std::thread::Builder::new().name("log.write".to_owned()).spawn(move || writer.run());
         let writer = Mutex::new(Some(thread.map_err(LogError::Thread)?));
-        Ok(Logs { inner: Arc::new(LogsInner { common, queue, writer }) })
+        Ok(Logs { inner: Arc::new(LogsInner { common, moving, queue, writer }) })
     }
 
     /// Hands a call to the writer; waits while the writer is behind (recorder threads only). The ticket is settled by the writer.

@@ -12,8 +12,9 @@ use super::disk::Disk;
 use super::format::{HEADER_BYTES, HeaderError, SegmentHeader};
 use super::lane::{Lane, Segment, State, Topic};
 use super::meta::{self, Heal, Meta};
+use super::moving::Moving;
 use super::segment::{SegmentFile, Step, Walk, parse_segment_name};
-use super::{LogError, Options};
+use super::{LogError, Options, ReaderKind};
 
 /// Prefix of a topic's folder while it is made; no topic's name has it.
 const MAKING: &str = "~new-";
@@ -24,6 +25,8 @@ const TOPIC_BYTES_MAX: usize = 240;
 pub(super) struct Opened {
     pub topic: Arc<Topic>,
     pub lanes: Vec<OpenedLane>,
+    /// Set where reader or root are to be others.
+    pub moving: Option<Moving>,
 }
 
 pub(super) struct OpenedLane {
@@ -90,25 +93,37 @@ fn open_topic(
         return Ok(None);
     }
     let mut meta = Meta::read(&common.disk, &folder, Heal::Yes)?;
-    if meta.reader != options.reader {
-        return Err(LogError::Reader { topic: name, stands: meta.reader, asked: options.reader });
-    }
-    if meta.root != options.root {
-        return Err(LogError::Root { topic: name, stands: meta.root, asked: options.root.clone() });
-    }
-    if options.lanes < meta.lanes {
-        return Err(LogError::Lanes { topic: name, stands: meta.lanes, asked: options.lanes });
-    }
-    for lane in 0..options.lanes {
+    let lanes = match options.reader {
+        // Without Kafka there is no key for it: a log keeps what it has.
+        ReaderKind::Drain => options.lanes.max(meta.lanes),
+        ReaderKind::Publisher if options.lanes < meta.lanes => {
+            return Err(LogError::Lanes { topic: name, stands: meta.lanes, asked: options.lanes });
+        }
+        ReaderKind::Publisher => options.lanes,
+    };
+    for lane in 0..lanes {
         let folder = folder.join(lane.to_string());
         common.disk.make_folder(&folder).map_err(|source| LogError::io("create", &folder, source))?;
     }
-    if options.lanes > meta.lanes {
-        meta.lanes = options.lanes;
+    let (reader, root) = (options.reader, &options.root);
+    let stays = meta.reader == reader && meta.root.is(root);
+    if lanes > meta.lanes || (stays && meta.root != *root) {
+        meta.lanes = lanes;
+        if stays {
+            meta.root = root.clone();
+        }
         common.disk.sync_folder(&folder).map_err(|source| LogError::io("sync", &folder, source))?;
         meta.write(&common.disk, &folder)?;
     }
-    open_with(common, name, folder, &meta).map(Some)
+    let moving = (!stays).then(|| Moving {
+        topic: name.clone(),
+        reader: meta.reader,
+        root: meta.root.clone(),
+        folder: folder.clone(),
+        becomes: Meta { reader, root: root.clone(), ..meta.clone() },
+    });
+    let opened = open_with(common, name, folder, &meta)?;
+    Ok(Some(Opened { moving, ..opened }))
 }
 
 fn open_with(common: &Arc<Common>, name: String, folder: PathBuf, meta: &Meta) -> Result<Opened, LogError> {
@@ -122,7 +137,7 @@ fn open_with(common: &Arc<Common>, name: String, folder: PathBuf, meta: &Meta) -
         lane.inner.persist_cursor(super::lane::Persist::Now);
         lanes.push(OpenedLane { lane, appended_at_ms });
     }
-    Ok(Opened { topic, lanes })
+    Ok(Opened { topic, lanes, moving: None })
 }
 
 fn recover_lane(disk: &Disk, topic: &Topic, lane: u32, folder: &Path) -> Result<(State, i64), LogError> {

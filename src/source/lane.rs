@@ -1,6 +1,6 @@
 //! The lanes of the local logs as a source: no spool, no network, nothing to wait for. Offsets are the log's seqs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,8 @@ use crate::log::{Item, Lane, Logs, Reader};
 /// Every lane of every log; new lanes are assigned as they appear.
 pub struct Lanes {
     logs: Logs,
+    /// Only those of these topics.
+    only: Option<BTreeSet<String>>,
     /// The logs' generation that was looked at last.
     seen: u64,
     lanes: BTreeMap<PartitionId, State>,
@@ -25,12 +27,20 @@ struct State {
 
 impl Lanes {
     pub fn new(logs: Logs) -> Lanes {
-        Lanes { logs, seen: 0, lanes: BTreeMap::new() }
+        Lanes { logs, only: None, seen: 0, lanes: BTreeMap::new() }
+    }
+
+    /// Only the lanes of these topics.
+    pub fn of_topics(logs: Logs, topics: impl IntoIterator<Item = String>) -> Lanes {
+        Lanes { only: Some(topics.into_iter().collect()), ..Lanes::new(logs) }
     }
 
     fn events(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
         for lane in self.logs.lanes() {
+            if self.only.as_ref().is_some_and(|only| !only.contains(lane.topic())) {
+                continue;
+            }
             let log = lane.log().simple().to_string();
             let partition =
                 PartitionId { topic: lane.topic().into(), origin: log.as_str().into(), partition: lane.lane() };

@@ -131,24 +131,6 @@ fn verify_without_a_table_proves_nothing() {
 }
 
 #[test]
-fn a_log_that_goes_elsewhere_is_refused_and_check_says_so_before() {
-    let model = Model::start();
-    let mut weir = Weir::new(&format!("routes: {{ m: {{ upstream: {} }} }}\n", model.url())).start();
-    weir.client().post("/predict", br#"{"x":1}"#).expect("an answer");
-    weir.settle();
-    weir.term();
-    let yaml = std::fs::read_to_string(weir.dir.join("weir.yaml")).expect("weir.yaml");
-    std::fs::write(weir.dir.join("weir.yaml"), format!("{yaml}store: {{ to: ./elsewhere }}\n")).expect("weir.yaml");
-    let check = weir.cli(&["check"]);
-    assert_eq!(check.status.code(), Some(1), "{}", words(&check));
-    let run = weir.cli(&["run"]);
-    assert_eq!(run.status.code(), Some(78), "{}", words(&run));
-    for said in [words(&check), words(&run)] {
-        assert!(said.contains("elsewhere") && said.contains("data_dir"), "{said}");
-    }
-}
-
-#[test]
 fn map_shows_what_a_call_becomes() {
     let weir = Weir::new("routes:\n  churn:\n    upstream: http://127.0.0.1:1\n    redact: { inputs.email: drop }\n");
     let dir = tempfile::tempdir().expect("a folder");

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::support::kafka;
 use crate::support::model::Model;
 use crate::support::until;
 use crate::support::weir::{Weir, number, rows};
@@ -120,4 +121,65 @@ fn of_two_copies_on_one_folder_the_second_waits_until_told_how_to_go_on() {
     let (status, report) = one.settle();
     assert_eq!(rows(&report), 43, "{report:#}");
     assert_eq!(status["trouble"], Value::Array(Vec::new()));
+}
+
+/// Through Kafka both are told apart by the epoch of their start, and what both had not sent yet is known by it.
+#[test]
+fn two_copies_before_kafka_send_what_both_have_and_it_is_stored_once() {
+    let model = Model::start();
+    let brokers = kafka::brokers();
+    let topic = kafka::name("copied");
+    let yaml = format!(
+        "roles: [gateway]\nroutes: {{ m: {{ upstream: {}, model: {topic} }} }}\nkafka: {{ brokers: [\"{brokers}\"] }}\n",
+        model.url()
+    );
+    let mut one = Weir::new(&yaml).start();
+    post(&one, 12);
+    until("they are logged", || number(&one.status(), "/calls/logged") == 12);
+    one.kill();
+    let mut two = Weir::new(&yaml);
+    copy(&one.dir.join("weir-data"), &two.dir.join("weir-data"));
+    kafka::create(&brokers, &topic, 3);
+    one.up();
+    two.up();
+    post(&one, 5);
+    post(&two, 7);
+    until("Kafka has all of the first", || number(&one.status(), "/rows/delivered") == 17);
+    until("Kafka has all of the second", || number(&two.status(), "/rows/delivered") == 19);
+    let drain =
+        Weir::new(&format!("roles: [drain]\nkafka: {{ brokers: [\"{brokers}\"] }}\ndrain: {{ topics: [{topic}] }}\n"))
+            .start();
+    let (status, report) = drain.settle();
+    assert_eq!(rows(&report), 24, "{report:#}");
+    assert_eq!(number(&status, "/rows/resent"), 12);
+}
+
+#[test]
+fn a_backup_that_was_put_back_before_kafka_sends_again_and_it_is_stored_once() {
+    let model = Model::start();
+    let brokers = kafka::brokers();
+    let topic = kafka::name("restored");
+    let yaml = format!(
+        "routes: {{ m: {{ upstream: {}, model: {topic} }} }}\nkafka: {{ brokers: [\"{brokers}\"] }}\n",
+        model.url()
+    );
+    let mut weir = Weir::new(&yaml).start();
+    post(&weir, 12);
+    until("they are logged", || number(&weir.status(), "/calls/logged") == 12);
+    weir.kill();
+    let (data, backup) = (weir.dir.join("weir-data"), weir.dir.join("backup"));
+    copy(&data, &backup);
+    kafka::create(&brokers, &topic, 2);
+    weir.up();
+    post(&weir, 8);
+    let (_, report) = weir.settle();
+    assert_eq!(rows(&report), 20, "{report:#}");
+    weir.term();
+    std::fs::remove_file(data.join("ledger")).expect("the ledger goes");
+    copy(&backup, &data);
+    weir.up();
+    post(&weir, 5);
+    let (status, report) = weir.settle();
+    assert_eq!(rows(&report), 25, "{report:#}");
+    assert_eq!(number(&status, "/rows/resent"), 12, "{status:#}");
 }

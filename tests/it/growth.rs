@@ -1,11 +1,12 @@
-//! A deployment that grows: another partitioning.
+//! A deployment that grows: another partitioning, another folder, S3, Kafka. No row is lost or doubled on the way, also where a process dies at it.
 
 use std::path::{Path, PathBuf};
 
 use crate::path::{answered, ask, read_with};
 use crate::support::model::Model;
 use crate::support::python::Server;
-use crate::support::weir::{Weir, rows};
+use crate::support::until;
+use crate::support::weir::{Weir, number, rows};
 
 /// Every Parquet file below a folder, relative to it.
 fn files(root: &Path) -> Vec<PathBuf> {
@@ -24,7 +25,7 @@ fn files(root: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn post(weir: &Weir, count: u64) {
+pub fn post(weir: &Weir, count: u64) {
     let mut client = weir.client();
     for n in 0..count {
         assert_eq!(client.post("/predict", format!(r#"{{"x":{n}}}"#).as_bytes()).expect("an answer").status, 200);
@@ -74,4 +75,152 @@ fn another_partitioning_waits_for_a_new_generation() {
     assert_eq!(rows(&report), 20, "{report:#}");
     assert!(files(&weir.parquet().join("m")).iter().all(|file| file.iter().count() == 2), "the day's folder");
     assert!(weir.stderr().contains("stays so until a new generation"), "{}", weir.stderr());
+}
+
+pub fn words(output: &std::process::Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// A weir that stores in a folder of its own which is not the default.
+fn stores_in(model: &Model, folder: &Path) -> Weir {
+    Weir::new(&format!("routes: {{ m: {{ upstream: {} }} }}\nstore: {{ to: {} }}\n", model.url(), folder.display()))
+}
+
+/// Puts another text for the store's part of the configuration.
+pub fn store_to(weir: &Weir, store: &str) {
+    let path = weir.dir.join("weir.yaml");
+    let before = std::fs::read_to_string(&path).expect("weir.yaml");
+    let kept: Vec<&str> = before.lines().filter(|line| !line.starts_with("store:")).collect();
+    std::fs::write(path, format!("{}\nstore: {store}\n", kept.join("\n"))).expect("weir.yaml");
+}
+
+/// The rows of a root, which must be whole.
+pub fn rows_in(weir: &Weir, root: &str) -> u64 {
+    let report = weir.cli_json(&["verify", root, "--deep"]);
+    assert_eq!(report["ok"], serde_json::Value::Bool(true), "{root}: {report:#}");
+    rows(&report)
+}
+
+/// Ids of all rows of several folders.
+fn ids(roots: &[&Path]) -> Vec<String> {
+    roots.iter().flat_map(|root| crate::support::parquet::column(root, "id")).collect()
+}
+
+pub fn logged(weir: &Weir, calls: u64) {
+    until("the calls are logged", || number(&weir.status(), "/calls/logged") == calls);
+}
+
+#[test]
+fn from_one_folder_to_another_and_back() {
+    let model = Model::start();
+    let folders = tempfile::tempdir().expect("a folder");
+    let (one, two) = (folders.path().join("one"), folders.path().join("two"));
+    let mut weir = stores_in(&model, &one).start();
+    post(&weir, 20);
+    weir.settle();
+    post(&weir, 5);
+    logged(&weir, 25);
+    weir.kill();
+    store_to(&weir, &format!("{{ to: {} }}", two.display()));
+    let check = weir.cli(&["check"]);
+    assert!(check.status.success() && words(&check).contains("stores there what is left"), "{}", words(&check));
+    weir.up();
+    post(&weir, 7);
+    let (status, _) = weir.settle();
+    assert_eq!(number(&status, "/rows/appended"), 32);
+    assert_eq!((rows_in(&weir, &one.display().to_string()), rows_in(&weir, &two.display().to_string())), (25, 7));
+
+    // Back: the old chains stay, new ones begin beside them.
+    weir.term();
+    store_to(&weir, &format!("{{ to: {} }}", one.display()));
+    weir.up();
+    post(&weir, 4);
+    weir.settle();
+    assert_eq!((rows_in(&weir, &one.display().to_string()), rows_in(&weir, &two.display().to_string())), (29, 7));
+    let mut all = ids(&[&one, &two]);
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 36);
+    assert_eq!(weir.status()["trouble"], serde_json::Value::Array(Vec::new()));
+}
+
+/// It dies before and after each step, once also before the configuration is changed, with a file stored that its log does not know of.
+#[test]
+fn a_move_that_dies_at_any_step_is_taken_again() {
+    let model = Model::start();
+    let folders = tempfile::tempdir().expect("a folder");
+    let place = |n: usize| folders.path().join(n.to_string());
+    let mut weir = stores_in(&model, &place(0)).start();
+    let mut sent = 0;
+    let points = [
+        "drain_before_create",
+        "drain_after_create",
+        "drain_before_commit",
+        "move_after_drain",
+        "move_after_begin",
+        "move_before_meta",
+        "move_after_meta",
+    ];
+    for (n, &point) in points.iter().enumerate() {
+        post(&weir, 6);
+        sent += 6;
+        weir.settle();
+        post(&weir, 3);
+        sent += 3;
+        logged(&weir, sent);
+        weir.kill();
+        if point == "move_after_drain" {
+            // The file is stored, the cursor is not moved.
+            let _served = weir.up_to_die("drain_after_create=panic");
+            weir.until_dead("drain_after_create=panic");
+        }
+        store_to(&weir, &format!("{{ to: {} }}", place(n + 1).display()));
+        let _died_before_it_served = weir.up_to_die(&format!("{point}=panic"));
+        weir.until_dead(point);
+        weir.up();
+    }
+    post(&weir, 2);
+    weir.settle();
+    let mut total = 0;
+    for n in 0..=points.len() {
+        let here = rows_in(&weir, &place(n).display().to_string());
+        assert_eq!(here, if n == points.len() { 2 } else { 9 }, "folder {n}");
+        total += here;
+    }
+    assert_eq!(total, sent + 2);
+}
+
+/// A folder that was renamed is no other folder; one that is gone is not made again.
+#[test]
+fn a_folder_that_was_moved_goes_on_and_one_that_is_gone_is_refused() {
+    let model = Model::start();
+    let folders = tempfile::tempdir().expect("a folder");
+    let (one, two) = (folders.path().join("one"), folders.path().join("two"));
+    let mut weir = stores_in(&model, &one).start();
+    post(&weir, 20);
+    weir.settle();
+    weir.term();
+    std::fs::rename(&one, &two).expect("renamed");
+    store_to(&weir, &format!("{{ to: {} }}", two.display()));
+    weir.up();
+    post(&weir, 5);
+    let (_, report) = weir.settle();
+    assert_eq!(rows(&report), 25);
+    assert_eq!(report["tables"]["m"]["partitions"].as_object().expect("partitions").len(), 1, "one chain: {report:#}");
+    weir.term();
+
+    std::fs::rename(&two, &one).expect("renamed");
+    store_to(&weir, &format!("{{ to: {} }}", folders.path().join("three").display()));
+    let refused = weir.cli(&["run"]);
+    assert_eq!(refused.status.code(), Some(78), "{}", words(&refused));
+    for part in ["two", "no such folder", "Put it back"] {
+        assert!(words(&refused).contains(part), "{}", words(&refused));
+    }
+    assert!(!two.exists(), "it was not made again");
+    std::fs::rename(&one, &two).expect("put back");
+    weir.up();
+    post(&weir, 1);
+    weir.settle();
+    assert_eq!(rows_in(&weir, &two.display().to_string()), 25);
+    assert_eq!(rows_in(&weir, &folders.path().join("three").display().to_string()), 1);
 }

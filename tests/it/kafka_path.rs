@@ -13,7 +13,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use weir::config;
 use weir::ledger::Ledger;
-use weir::log::{Logs, Options, ReaderKind};
+use weir::log::{Logs, Options, ReaderKind, Root};
 use weir::publish::{Publisher, PublisherStatus};
 use weir::record::{ContentType, Encoded, Recorded};
 use weir::source::kafka::{KafkaSource, Reach, TopicPicker};
@@ -42,7 +42,7 @@ impl Gateway {
             },
             lanes: LANES,
             reader: ReaderKind::Publisher,
-            root: String::new(),
+            root: Root::default(),
         };
         let logs = Logs::open(data_dir, options).unwrap();
         let ledger = Ledger::open(&data_dir.join("ledger"), logs.totals().calls).unwrap();

@@ -11,6 +11,7 @@ mod crash_points;
 mod foreign;
 mod growth;
 mod group;
+mod growth_services;
 mod kafka_path;
 mod kafka_readers;
 mod kafka_s3;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ledger::Ledger;
-use crate::log::{Logs, Options, ReaderKind};
+use crate::log::{Logs, Options, ReaderKind, Root};
 use crate::record::{Encoded, Recorded};
 use crate::source::lane::Lanes;
 
@@ -23,7 +23,7 @@ impl World {
             reserve_free_bytes: 0,
             segment_bytes: 1 << 20,
         };
-        let options = Options { log, lanes, reader: ReaderKind::Drain, root: "parquet".to_owned() };
+        let options = Options { log, lanes, reader: ReaderKind::Drain, root: Root::folder("parquet") };
         let logs = Logs::open(&data_dir, options).unwrap();
         let ledger = Ledger::open(&data_dir.join("ledger"), logs.totals().calls).unwrap();
         let drain = Some(self.start_on(&data_dir, Box::new(Lanes::new(logs.clone()))));

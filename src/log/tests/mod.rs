@@ -71,7 +71,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Disk, Ending, Item, Lane, LogError, LogRow, Logs, Options, ReaderKind};
+use super::{Disk, Ending, Item, Lane, LogError, LogRow, Logs, Options, ReaderKind, Root, S3Access};
 use crate::config;
 use crate::ledger::{Calls, Ledger, Reason};
 use crate::record::{ContentType, Encoded, Recorded};
@@ -103,7 +103,7 @@ impl Rig {
         Rig {
             folder: folder.expect("a temporary folder"),
             faults: Arc::default(),
-            options: Options { log, lanes: 1, reader: ReaderKind::Drain, root: "parquet".to_owned() },
+            options: Options { log, lanes: 1, reader: ReaderKind::Drain, root: Root::folder("parquet") },
         }
     }
 

@@ -143,32 +143,56 @@ fn calls_go_to_the_lanes_in_turn_and_lanes_can_be_raised_not_lowered() {
     assert_eq!(run.calls().logged, 18);
     run.logs.close();
 
-    rig.options.lanes = 3;
+    rig.options = Options { lanes: 3, reader: ReaderKind::Publisher, root: Root::default(), ..rig.options };
     let error = rig.try_open().err().expect("refused").to_string();
     assert!(error.contains("has 4 lanes") && error.contains("kafka.lanes: 4"), "{error}");
 }
 
 #[test]
-fn another_reader_or_root_is_refused_and_says_what_stands_there() {
+fn a_log_for_another_reader_or_root_stays_what_it_was_until_it_has_moved() {
     let mut rig = Rig::new();
+    rig.options.lanes = 2;
     let run = rig.open();
     run.append("churn", &["x"]);
+    run.append("other", &["y"]);
     run.logs.close();
-    let options = rig.options.clone();
+    let before = rig.options.clone();
 
-    rig.options.reader = ReaderKind::Publisher;
-    let error = rig.try_open().err().expect("refused").to_string();
-    assert!(
-        error.contains("churn") && error.contains("read by the drain") && error.contains("by the publisher"),
-        "{error}"
-    );
-    rig.options = Options { root: "s3://bucket/p".to_owned(), ..options.clone() };
-    let error = rig.try_open().err().expect("refused").to_string();
-    assert!(error.contains("`parquet`") && error.contains("`s3://bucket/p`") && error.contains("data_dir"), "{error}");
-
-    // Neither left a lock or a change behind.
-    rig.options = options;
-    assert_eq!(texts(&rig.open().lane("churn", 0), 0), ["x"]);
+    let s3 = |endpoint: &str, region: &str| Root {
+        address: "s3://bucket/p".to_owned(),
+        s3: Some(S3Access {
+            endpoint: Some(endpoint.to_owned()),
+            region: Some(region.to_owned()),
+            ..S3Access::default()
+        }),
+    };
+    rig.options = Options { root: s3("http://one", "here"), lanes: 1, ..before.clone() };
+    for _ in 0..2 {
+        let run = rig.open();
+        let moving = run.logs.moving();
+        assert_eq!(moving.iter().map(|moving| moving.topic.as_str()).collect::<Vec<_>>(), ["churn", "other"]);
+        assert_eq!((&moving[0].root, moving[0].reader), (&before.root, ReaderKind::Drain));
+        assert_eq!(moving[0].lanes(&run.logs).len(), 2, "a log that has two lanes keeps them");
+        run.logs.close();
+    }
+    let run = rig.open();
+    run.logs.moved(&run.logs.moving()[0]).unwrap();
+    run.logs.close();
+    let run = rig.open();
+    assert_eq!(run.logs.moving().iter().map(|moving| moving.topic.as_str()).collect::<Vec<_>>(), ["other"]);
+    run.logs.moved(&run.logs.moving()[0]).unwrap();
+    run.logs.close();
+    // The region is how it is reached, the endpoint is where it is.
+    rig.options.root = s3("http://one", "there");
+    assert!(rig.open().logs.moving().is_empty());
+    rig.options.root = s3("http://two", "there");
+    let run = rig.open();
+    assert_eq!(run.logs.moving()[0].root, s3("http://one", "there"), "and how it is reached was kept");
+    run.logs.close();
+    rig.options = Options { reader: ReaderKind::Publisher, root: Root::default(), lanes: 4, ..before };
+    let run = rig.open();
+    assert_eq!((run.logs.moving().len(), run.logs.lanes().len()), (2, 8));
+    run.logs.close();
 }
 
 #[test]
