@@ -16,7 +16,7 @@ use crate::source::{Bounds, PartitionId, Source, SourceError};
 
 /// A create may still be on its way this long after the newest file: the network gives up on an unanswered one by then, and a drain that was
 /// cut off or stopped still has to look at the generation before it creates.
-const QUIET: Duration = Duration::from_secs(15 * 60);
+pub(super) const QUIET: Duration = Duration::from_secs(15 * 60);
 
 #[derive(Debug, thiserror::Error)]
 pub enum GenerationError {

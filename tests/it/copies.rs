@@ -27,7 +27,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// What the running process says that it does not store, which holds the way on.
-fn refusal(weir: &Weir) -> String {
+pub fn refusal(weir: &Weir) -> String {
     let mut said = String::new();
     until("the refusal is told", || {
         said = weir.status()["trouble"].to_string();
@@ -37,7 +37,7 @@ fn refusal(weir: &Weir) -> String {
 }
 
 /// Runs the command that a refusal printed.
-fn obey(weir: &Weir, refusal: &str) {
+pub fn obey(weir: &Weir, refusal: &str) {
     let command = refusal.split('`').find(|part| part.starts_with("weir drain")).expect("a command");
     let arguments: Vec<&str> = command.split(' ').skip(1).collect();
     let output = weir.cli(&arguments);

@@ -6,6 +6,7 @@ mod support;
 
 mod brokers;
 mod cli;
+mod clock;
 mod copies;
 mod crash_points;
 mod foreign;
@@ -20,6 +21,7 @@ mod kafka_tls;
 mod kill;
 mod log_repair;
 mod loud;
+mod loud_kafka;
 mod lost_answers;
 mod multipart;
 mod outage;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{PartitionReport, Range, TableReport};
 use crate::config::Partitioning;
 use crate::drain::footer::{Footer, Intervals, Sources, Totals};
+use crate::drain::generation::QUIET;
 use crate::drain::names::{ChainId, Dt, FileName, OriginDoc};
 
 /// What is known of a chain up to the last file that was added.
@@ -28,6 +29,7 @@ struct Last {
     dt: Dt,
     totals: Totals,
     sources: Sources,
+    created_ms: i64,
     /// No file was added yet: `next` is the origin's start.
     is_start: bool,
 }
@@ -42,15 +44,19 @@ impl Chain {
         if let Some(older) = older {
             let is_same_topic = !doc.topic_id.is_empty() && doc.topic_id == older.topic_id;
             let (end, from) = (older.report.next, older.id.to_string());
-            // A log that was copied or restored goes on from where its copy did: its offsets name other rows by now. Which these are, their
-            // sources tell, and rows that are stored twice show there. A topic has one record per offset.
+            // A generation begins below the end of the one before it only where the source holds other records there: a log that was copied or
+            // restored, a topic that was made again under its name. Which rows these are their sources tell, and rows that are stored twice show
+            // there. But a file that came late, when the generation had begun, may hold rows that the generation has too.
             let is_log = doc.topic_id == doc.origin;
-            if is_same_topic && is_log && start < end {
-                report.notes.push(format!(
-                    "{id} starts at row {start}, {from} ended at {end}: the data_dir was copied, or restored from an older state"
-                ));
-            } else if is_same_topic && start < end && older.report.files > 0 {
+            let quiet_ms = i64::try_from(QUIET.as_millis()).unwrap_or(i64::MAX);
+            let came_late =
+                older.last.as_ref().is_none_or(|last| last.created_ms.saturating_add(quiet_ms) > doc.created_ms);
+            if is_same_topic && start < end && older.report.files > 0 && came_late && !is_log {
                 report.overlaps.push(Range::new(&id, start.max(older.report.first), end));
+            } else if is_same_topic && start < end && older.report.files > 0 {
+                report.notes.push(format!(
+                    "{id} starts at offset {start}, {from} ended at {end}: the topic was made again, or the data_dir was copied or restored"
+                ));
             } else if is_same_topic && start > end {
                 report.notes.push(format!(
                     "{id} starts at offset {start}, {from} ended at {end}: what lies between was given up"
@@ -73,6 +79,7 @@ impl Chain {
                 dt: Dt::default(),
                 totals: Totals::default(),
                 sources: Sources::new(),
+                created_ms: doc.created_ms,
                 is_start: true,
             }),
             previous: None,
@@ -129,6 +136,7 @@ impl Chain {
             dt: footer.dt.clone(),
             totals,
             sources: footer.sources.clone(),
+            created_ms: footer.created_ms,
             is_start: false,
         });
         self.previous = Some(key);

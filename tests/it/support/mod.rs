@@ -5,6 +5,7 @@
 pub mod certs;
 pub mod cluster;
 pub mod disk;
+pub mod clock;
 pub mod fetch;
 pub mod front;
 pub mod http;
