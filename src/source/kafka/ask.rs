@@ -36,7 +36,7 @@ pub(super) struct Ask {
     consumer: Arc<BaseConsumer<Context>>,
     config: ClientConfig,
     tokens: Tokens,
-    /// Reads single records, without moving the other consumer; made when it is first needed.
+    /// Answers at once and reads single records, without moving the other consumer; made when it is first needed.
     lookup: Option<BaseConsumer<Quiet>>,
     quiet_until: Option<Instant>,
     root: String,
@@ -55,16 +55,16 @@ impl Ask {
         config.set("enable.partition.eof", "true");
         config.set("queued.max.messages.kbytes", "1024");
         config.set("fetch.min.bytes", "1");
+        // A fetch beyond the record that was asked for keeps the next question waiting.
+        config.set("fetch.wait.max.ms", "1");
         let root = root.to_owned();
         Ask { consumer, config, tokens, lookup: None, quiet_until: None, root, origins: HashMap::new() }
     }
 
     /// Where a partition begins and ends now.
     pub(super) fn bounds(&mut self, partition: &Partition) -> Result<Bounds, SourceError> {
-        self.ask(&partition.id, "where it begins and ends", |ask| {
-            limits::bounds(&ask.consumer, &partition.id.topic, partition.number, ANSWER_TIMEOUT)
-        })
-        .map(|bounds| Bounds { hint: partition.hint, ..bounds })
+        self.ask(&partition.id, "where it begins and ends", |ask| ask.bounds_of(&partition.id, partition.number))
+            .map(|bounds| Bounds { hint: partition.hint, ..bounds })
     }
 
     /// Where all partitions of a topic begin and end, and how far each was committed.
@@ -73,19 +73,20 @@ impl Ask {
             return Ok(known.clone());
         }
         let all = self.ask(id, "where the topic's partitions begin", |ask| {
-            let metadata = ask.consumer.fetch_metadata(Some(&id.topic), ANSWER_TIMEOUT)?;
+            let metadata = ask.lookup()?.fetch_metadata(Some(&id.topic), ANSWER_TIMEOUT)?;
             let count = metadata.topics().iter().find(|t| t.name() == &*id.topic).map_or(0, |t| t.partitions().len());
             let ids = (0..count).filter_map(|number| {
                 let (partition, number) = (u32::try_from(number).ok()?, i32::try_from(number).ok()?);
                 Some((PartitionId { partition, ..id.clone() }, number))
             });
             let ids: Vec<(PartitionId, i32)> = ids.collect();
-            let hints = limits::hints(&ask.consumer, &ids, &ask.root, ANSWER_TIMEOUT);
-            let bounds = |(id, number): &(PartitionId, i32)| {
-                let bounds = limits::bounds(&ask.consumer, &id.topic, *number, ANSWER_TIMEOUT)?;
+            let root = ask.root.clone();
+            let hints = limits::hints(ask.lookup()?, &ids, &root, ANSWER_TIMEOUT);
+            let mut bounds = |(id, number): &(PartitionId, i32)| {
+                let bounds = ask.bounds_of(id, *number)?;
                 Ok((id.partition, Bounds { hint: hints.get(id).copied(), ..bounds }))
             };
-            ids.iter().map(bounds).collect::<Result<Vec<_>, KafkaError>>()
+            ids.iter().map(&mut bounds).collect::<Result<Vec<_>, KafkaError>>()
         })?;
         self.origins.insert(Arc::clone(&id.topic), (Instant::now(), all.clone()));
         Ok(all)
@@ -95,7 +96,7 @@ impl Ask {
     pub(super) fn record_before(&mut self, partition: &Partition, next: u64) -> Result<Option<Message>, SourceError> {
         let Some(offset) = next.checked_sub(1) else { return Ok(None) };
         self.ask(&partition.id, "the record before the head", |ask| {
-            let bounds = limits::bounds(&ask.consumer, &partition.id.topic, partition.number, ANSWER_TIMEOUT)?;
+            let bounds = ask.bounds_of(&partition.id, partition.number)?;
             if !(bounds.start..bounds.end).contains(&offset) {
                 return Ok(None);
             }
@@ -120,14 +121,25 @@ impl Ask {
         answer.map_err(|error| failed(error.to_string()))
     }
 
-    fn read(&mut self, partition: &Partition, offset: u64) -> Result<Option<Message>, KafkaError> {
-        let consumer = match &mut self.lookup {
+    fn bounds_of(&mut self, id: &PartitionId, number: i32) -> Result<Bounds, KafkaError> {
+        let consumer = Arc::clone(&self.consumer);
+        let cluster = Context::cluster(&consumer, ANSWER_TIMEOUT);
+        limits::bounds(self.lookup()?, cluster, &id.topic, number, ANSWER_TIMEOUT)
+    }
+
+    /// The other client's questions wait behind its fetches, which a broker holds for a while: one at a time is answered on a connection.
+    fn lookup(&mut self) -> Result<&BaseConsumer<Quiet>, KafkaError> {
+        Ok(match &mut self.lookup {
             Some(consumer) => consumer,
             none => none.insert(BaseConsumer::from_config_and_context(
                 &self.config,
                 Quiet::new("lookup", self.tokens.clone()),
             )?),
-        };
+        })
+    }
+
+    fn read(&mut self, partition: &Partition, offset: u64) -> Result<Option<Message>, KafkaError> {
+        let consumer = self.lookup()?;
         let raw = i64::try_from(offset).map_err(|_| KafkaError::Seek("offset beyond 2^63".into()))?;
         let mut target = TopicPartitionList::with_capacity(1);
         target.add_partition_offset(&partition.id.topic, partition.number, Offset::Offset(raw))?;

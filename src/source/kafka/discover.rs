@@ -169,34 +169,40 @@ impl Discover {
     }
 
     fn bounds(&self, id: &PartitionId, number: i32) -> Result<Bounds, KafkaError> {
-        limits::bounds(&self.consumer, &id.topic, number, ANSWER_TIMEOUT)
+        let cluster = Context::cluster(&self.consumer, ANSWER_TIMEOUT);
+        limits::bounds(&self.consumer, cluster, &id.topic, number, ANSWER_TIMEOUT)
     }
 
-    /// Notes where every partition ends now, for the status: one request per broker, whatever their number.
-    fn note_ends(&self) -> Result<(), KafkaError> {
+    /// Notes where every partition ends now: one request per broker, whatever their number. The partitions of which that is not known.
+    fn note_ends(&self) -> Result<usize, KafkaError> {
         let partitions = self.shared.partitions();
         let mut ask = TopicPartitionList::with_capacity(partitions.len());
         for partition in &partitions {
             ask.add_partition_offset(&partition.id.topic, partition.number, Offset::End)?;
         }
         if partitions.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let ends = self.consumer.offsets_for_times(ask, ANSWER_TIMEOUT)?;
+        let mut unknown = 0;
         for partition in &partitions {
             let end = ends.find_partition(&partition.id.topic, partition.number).map(|element| element.offset());
-            if let Some(Offset::Offset(end)) = end {
-                lock(&partition.inner).end = u64::try_from(end).unwrap_or(0);
+            match end {
+                Some(Offset::Offset(end)) => lock(&partition.inner).end = u64::try_from(end).unwrap_or(0),
+                _ => unknown += 1,
             }
         }
-        Ok(())
+        Ok(unknown)
     }
 
     /// Notes where every partition ends now.
     fn set_marks(&self) -> Result<(), KafkaError> {
+        if self.note_ends()? > 0 {
+            return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::LeaderNotAvailable));
+        }
         for partition in self.shared.partitions() {
-            let bounds = self.bounds(&partition.id, partition.number)?;
-            lock(&partition.inner).mark = bounds.end;
+            let mut inner = lock(&partition.inner);
+            inner.mark = inner.end;
         }
         Ok(())
     }

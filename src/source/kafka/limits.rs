@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::consume::Context;
 use crate::source::{Bounds, PartitionId};
 
-/// Asks for a partition's bounds; waits at most `timeout` for each of two answers.
-pub(super) fn bounds(
-    consumer: &BaseConsumer<Context>,
+/// Asks for a partition's bounds in the cluster of this id; waits at most `timeout`.
+pub(super) fn bounds<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    cluster: Option<&str>,
     topic: &str,
     number: i32,
     timeout: Duration,
@@ -21,7 +21,7 @@ pub(super) fn bounds(
     let offset =
         |raw: i64| u64::try_from(raw).map_err(|_| KafkaError::MetadataFetch(RDKafkaErrorCode::InvalidArgument));
     // The safe interface gives no topic ids: a topic made anew in the same cluster is known by its records.
-    let topic_id = Context::cluster(consumer, timeout).map(|cluster| format!("{cluster}/{topic}"));
+    let topic_id = cluster.map(|cluster| format!("{cluster}/{topic}"));
     Ok(Bounds { start: offset(low)?, end: offset(high)?, topic_id: topic_id.unwrap_or_default(), hint: None })
 }
 
@@ -31,8 +31,8 @@ pub(super) fn hint_metadata(root: &str) -> String {
 }
 
 /// Offsets committed by a drain with the same root. They are hints, so an error only costs them.
-pub(super) fn hints(
-    consumer: &BaseConsumer<Context>,
+pub(super) fn hints<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
     partitions: &[(PartitionId, i32)],
     root: &str,
     timeout: Duration,

@@ -55,6 +55,11 @@ pub fn run(arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+fn with_topic(mut command: Command, brokers: &str, topic: &str) -> Command {
+    command.env("KAFKA_BROKERS", brokers).env("KAFKA_TOPIC", topic);
+    command
+}
+
 /// A Python model server, unchanged, on a free loopback port; stopped when dropped.
 pub struct Server {
     pub address: SocketAddr,
@@ -72,6 +77,22 @@ impl Server {
         Server::start(|port| {
             let bind = format!("127.0.0.1:{port}");
             python(&["-m", "gunicorn", "flask_app:app", "--threads", "4", "--log-level", "warning", "--bind", &bind])
+        })
+    }
+
+    /// The same two, which write their predictions to a topic by themselves.
+    pub fn fastapi_producer(brokers: &str, topic: &str) -> Server {
+        Server::start(|port| {
+            let arguments = ["-m", "uvicorn", "fastapi_producer:app", "--log-level", "warning", "--port", port];
+            with_topic(python(&arguments), brokers, topic)
+        })
+    }
+
+    pub fn flask_producer(brokers: &str, topic: &str) -> Server {
+        Server::start(|port| {
+            let bind = format!("127.0.0.1:{port}");
+            let arguments = ["-m", "gunicorn", "flask_producer:app", "--log-level", "warning", "--bind", &bind];
+            with_topic(python(&arguments), brokers, topic)
         })
     }
 
