@@ -255,7 +255,12 @@ fn produce() {
         std::fs::create_dir_all(&data).expect("the folder");
         let mut config = Config::for_upstream("http://127.0.0.1:1", Some("m")).expect("a configuration");
         config.overrides(None, Some(data.clone()));
-        let options = Options { log: config.log.clone(), lanes: 4, reader: ReaderKind::Publisher, root: String::new() };
+        let options = Options {
+            log: config.log.clone(),
+            lanes: 4,
+            reader: ReaderKind::Publisher,
+            root: weir::log::Root::default(),
+        };
         let logs = Logs::open(&data, options).expect("the log");
         let ledger = Ledger::open(&data.join("ledger"), logs.totals().calls).expect("the ledger");
         for n in 0..rows() {

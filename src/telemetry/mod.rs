@@ -1,6 +1,6 @@
 //! Every metric, declared once; its doc comment is its HELP text. In: counts from all stages, and one [`Snapshot`] read
 //! at scrape time. Out: the text of `/metrics`. Nothing here waits, and no label takes a value that a client can choose without a bound: topics
-//! are cleaned names, at most `models_max` of them come from clients, and there are at most [`snapshot::SERIES_MAX`] series of partitions.
+//! are cleaned names, at most `models_max` of them come from clients, and there are at most `snapshot::SERIES_MAX` series of partitions.
 //!
 //! What the request path touches ([`RouteMeters`]) is bound at start: a count is one atomic add. What other modules count
 //! anyway (the ledger, the log, the drain) is not counted twice: [`Meters::observe`] names where to read it.

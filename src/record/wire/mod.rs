@@ -1,4 +1,4 @@
-//! Predictions as messages. One list of fields, two forms: [`json`] (the design's section 6) and [`protobuf`]
+//! Predictions as messages. One list of fields, two forms: `json` (the design's section 6) and `protobuf`
 //! (`proto/weir/v1/prediction.proto`). The five fields that are always there come first, then the rest, without those that
 //! have no value. The order is fixed, so that readers may guess the next key; a field's place is its protobuf number.
 
