@@ -14,7 +14,7 @@ use crate::drain::store::Store;
 use crate::drain::{Drain, Watch};
 use crate::ledger::Ledger;
 use crate::log;
-use crate::source::kafka::{KafkaSource, Reach, TopicPicker};
+use crate::source::kafka::{self, KafkaSource, Reach, TopicPicker};
 use crate::source::lane::Lanes;
 use crate::source::{Bounds, Event, PartitionId, Source};
 use crate::telemetry::{Meters, with_causes};
@@ -27,6 +27,8 @@ const LOOK: Duration = Duration::from_millis(20);
 const QUIET: Duration = Duration::from_millis(500);
 /// How often a file that is too young for a new generation is looked at again.
 const WATCH_EVERY: Duration = Duration::from_secs(10);
+/// How long a group's members may take to leave: a stopped one is there until its session of 10 s ends.
+const LEFT: Duration = Duration::from_secs(30);
 /// How long the drain may take to end once everything is stored.
 const END: Duration = Duration::from_secs(20);
 
@@ -77,7 +79,9 @@ fn from_log(once: Once<'_>, store: Arc<dyn Store>, control: &tokio::runtime::Han
     let logs = open_logs(config, Some(&store), control)?;
     let ledger = Ledger::open(&config.data_dir.join("ledger"), logs.totals().calls).map_err(AppError::Ledger)?;
     if once.new_generation {
-        begin_generations(config, store.as_ref(), &mut Lanes::new(logs.clone()), once.progress)?;
+        // The log's lock is held.
+        let mut alone = |_: &mut dyn FnMut(&str)| Ok(());
+        begin_generations(config, store.as_ref(), &mut Lanes::new(logs.clone()), &mut alone, once.progress)?;
     }
     let drain = Drain::start(drain_config(config, &Meters::new()), store, Box::new(Lanes::new(logs.clone())))
         .map_err(AppError::Drain)?;
@@ -102,7 +106,8 @@ fn from_kafka(once: Once<'_>, kafka: &Kafka, store: Arc<dyn Store>) -> Result<St
             .map_err(AppError::Source)
     };
     if once.new_generation {
-        begin_generations(config, store.as_ref(), &mut open()?, once.progress)?;
+        let mut alone = |progress: &mut dyn FnMut(&str)| nobody_drains(kafka, &config.drain.group, progress);
+        begin_generations(config, store.as_ref(), &mut open()?, &mut alone, once.progress)?;
     }
     let source = open()?;
     let watch = source.watch();
@@ -138,11 +143,35 @@ fn from_kafka(once: Once<'_>, kafka: &Kafka, store: Arc<dyn Store>) -> Result<St
     Ok(status)
 }
 
+/// Makes sure that nobody else drains; told what it waits for.
+type Alone<'a> = dyn FnMut(&mut dyn FnMut(&str)) -> Result<(), OnceError> + 'a;
+
+/// Waits until the group has no members: a generation that begins beside a drain would store rows a second time. One that was stopped is a member
+/// until its session ends.
+fn nobody_drains(kafka: &Kafka, group: &str, progress: &mut dyn FnMut(&str)) -> Result<(), OnceError> {
+    let begun = Instant::now();
+    loop {
+        let count = kafka::members(kafka, group).map_err(|error| OnceError::Drain(with_causes(&error)))?;
+        if count == 0 {
+            return Ok(());
+        }
+        if begun.elapsed() > LEFT {
+            return Err(OnceError::Drain(format!(
+                "the group `{group}` has {count} members: a new generation beside a drain would store rows twice. Nothing was changed. Stop every \
+                 weir with the drain role of this group, wait until their sessions end (`session.timeout.ms`, 10 s), and ask again"
+            )));
+        }
+        progress(&format!("the group `{group}` has {count} members; waiting for their sessions to end"));
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
 /// Begins the next generation of every origin of a source.
 fn begin_generations(
     config: &Config,
     store: &dyn Store,
     source: &mut dyn Source,
+    alone: &mut Alone<'_>,
     progress: &mut dyn FnMut(&str),
 ) -> Result<(), OnceError> {
     // By table and origin.
@@ -164,7 +193,7 @@ fn begin_generations(
         }
     }
     for partitions in assigned.values() {
-        begin_quietly(config, store, source, partitions, progress)?;
+        begin_quietly(config, store, source, partitions, alone, progress)?;
     }
     Ok(())
 }
@@ -175,11 +204,13 @@ fn begin_quietly(
     store: &dyn Store,
     source: &mut dyn Source,
     partitions: &[(PartitionId, Bounds)],
+    alone: &mut Alone<'_>,
     progress: &mut dyn FnMut(&str),
 ) -> Result<(), OnceError> {
     let begun = Instant::now();
     let mut watch = generation::Watch::default();
     loop {
+        alone(progress)?;
         let now = Now { wall_ms: jiff::Timestamp::now().as_millisecond(), even: begun.elapsed() };
         match generation::begin(store, source, partitions, config.store.partition, now, &mut watch) {
             Ok(Some(doc)) => {

@@ -85,6 +85,7 @@ pub fn begin(
     let Some((PartitionId { topic, origin, .. }, bounds)) = partitions.first() else { return Ok(None) };
     let old = pin::origin(store, topic, origin)?;
     let mut starts = BTreeMap::new();
+    let mut ended = BTreeMap::new();
     let mut youngest = None;
     for (id, bounds) in partitions {
         let found = match &old {
@@ -92,6 +93,7 @@ pub fn begin(
             None => None,
         };
         if let Some(Found { key, footer, .. }) = &found {
+            ended.insert(id.partition, footer.next);
             // Nobody else creates in a folder what comes from a log whose lock we hold.
             let may_come_late = store.creates_late() || !source.is_own_log();
             if may_come_late {
@@ -117,6 +119,7 @@ pub fn begin(
         partitioning,
         topic_id: bounds.topic_id.clone(),
         starts,
+        ended,
         created_ms: now.wall_ms,
     };
     create(store, doc).map(Some)
@@ -157,6 +160,7 @@ pub fn begin_at(
             partitioning,
             topic_id,
             starts,
+            ended: BTreeMap::new(),
             created_ms: now_ms,
         },
     )?;
@@ -226,6 +230,7 @@ mod tests {
             partitioning: Partitioning::Day,
             topic_id: "id-1".into(),
             starts: BTreeMap::new(),
+            ended: BTreeMap::new(),
             created_ms: 0,
         }
     }

@@ -234,6 +234,7 @@ fn open_chain(store: &dyn Store, open: &Open) -> Result<Option<Opened>, PinError
                 partitioning: open.partitioning,
                 topic_id: open.topic_id.clone(),
                 starts: starts.clone(),
+                ended: BTreeMap::new(),
                 created_ms: open.now_ms,
             };
             // Whatever the new document would start with: rows of a log are looked for from its cursor on.

@@ -176,6 +176,9 @@ pub struct OriginDoc {
     pub topic_id: String,
     /// First offset of each partition's chain; a partition that is not here (made later) starts at 0.
     pub starts: BTreeMap<u32, u64>,
+    /// Where the chains of the generation before it ended when this one began, of those that had a file: what came later came late.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ended: BTreeMap<u32, u64>,
     pub created_ms: i64,
 }
 
@@ -291,6 +294,7 @@ mod tests {
             partitioning: Partitioning::Day,
             topic_id: "t".into(),
             starts: BTreeMap::from([(0, 5), (12, 0)]),
+            ended: BTreeMap::new(),
             created_ms: 7,
         };
         let json = serde_json::to_string(&doc).unwrap();

@@ -206,6 +206,21 @@ impl Lane {
         self.inner.cursor.fetch_max(seq.min(self.synced()), Ordering::AcqRel);
         self.inner.persist_cursor(Persist::IfDue);
     }
+
+    /// The cursor as it is, on disk.
+    ///
+    /// # Errors
+    /// It cannot be written, or the log was closed.
+    pub(super) fn persist(&self) -> Result<(), LogError> {
+        self.inner.persist_cursor(Persist::Now);
+        let persisted = self.inner.persisted.lock().unwrap_or_else(PoisonError::into_inner).cursor;
+        if persisted == self.cursor() {
+            return Ok(());
+        }
+        let what = "keep the cursor of";
+        let source = std::io::Error::other("it could not be written; the lines before this say why");
+        Err(LogError::Io { what, path: self.inner.folder.clone(), source })
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -38,8 +38,12 @@ impl Logs {
     /// From now on the log is read by whom it was opened for, and goes where that stores.
     ///
     /// # Errors
-    /// `meta.json` cannot be written: nothing has changed.
+    /// A cursor or `meta.json` cannot be written: nothing has changed.
     pub fn moved(&self, moving: &Moving) -> Result<(), LogError> {
+        // A new reader begins at what stands on disk: with `meta.json` written and a cursor behind, it would read what the old one stored.
+        for lane in moving.lanes(self) {
+            lane.persist()?;
+        }
         fail_point!("move_before_meta");
         moving.becomes.write(&self.inner.common.disk, &moving.folder)?;
         let mut all = self.inner.moving.lock().unwrap_or_else(PoisonError::into_inner);

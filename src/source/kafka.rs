@@ -19,6 +19,7 @@ mod discover;
 mod group;
 mod limits;
 mod member;
+mod members;
 mod shared;
 mod topics;
 
@@ -40,6 +41,7 @@ use ask::Ask;
 use consume::{Consume, Context};
 use discover::Discover;
 use member::Member;
+pub use members::members;
 use shared::Shared;
 pub use topics::TopicPicker;
 
@@ -73,6 +75,8 @@ pub enum KafkaSourceError {
         #[source]
         source: std::io::Error,
     },
+    #[error("failed to ask who is in the consumer group")]
+    Members(#[source] KafkaError),
     #[error("failed to start a consumer thread")]
     Thread(#[source] std::io::Error),
 }

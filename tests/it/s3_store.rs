@@ -393,6 +393,7 @@ fn verify_reads_a_bucket_and_finds_what_was_taken_out_of_it() {
             partitioning: Partitioning::Day,
             topic_id: String::new(),
             starts: [(0, 0)].into(),
+            ended: Default::default(),
             created_ms: 0,
         };
         store.create(&doc.key(), Content::Bytes(serde_json::to_vec(&doc).unwrap().into())).unwrap();

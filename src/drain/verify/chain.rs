@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use super::{PartitionReport, Range, TableReport};
 use crate::config::Partitioning;
 use crate::drain::footer::{Footer, Intervals, Sources, Totals};
-use crate::drain::generation::QUIET;
 use crate::drain::names::{ChainId, Dt, FileName, OriginDoc};
 
 /// What is known of a chain up to the last file that was added.
@@ -29,7 +28,6 @@ struct Last {
     dt: Dt,
     totals: Totals,
     sources: Sources,
-    created_ms: i64,
     /// No file was added yet: `next` is the origin's start.
     is_start: bool,
 }
@@ -48,9 +46,7 @@ impl Chain {
             // restored, a topic that was made again under its name. Which rows these are their sources tell, and rows that are stored twice show
             // there. But a file that came late, when the generation had begun, may hold rows that the generation has too.
             let is_log = doc.topic_id == doc.origin;
-            let quiet_ms = i64::try_from(QUIET.as_millis()).unwrap_or(i64::MAX);
-            let came_late =
-                older.last.as_ref().is_none_or(|last| last.created_ms.saturating_add(quiet_ms) > doc.created_ms);
+            let came_late = doc.ended.get(&partition).is_none_or(|seen| end > *seen);
             if is_same_topic && start < end && older.report.files > 0 && came_late && !is_log {
                 report.overlaps.push(Range::new(&id, start.max(older.report.first), end));
             } else if is_same_topic && start < end && older.report.files > 0 {
@@ -79,7 +75,6 @@ impl Chain {
                 dt: Dt::default(),
                 totals: Totals::default(),
                 sources: Sources::new(),
-                created_ms: doc.created_ms,
                 is_start: true,
             }),
             previous: None,
@@ -136,7 +131,6 @@ impl Chain {
             dt: footer.dt.clone(),
             totals,
             sources: footer.sources.clone(),
-            created_ms: footer.created_ms,
             is_start: false,
         });
         self.previous = Some(key);

@@ -44,6 +44,7 @@ impl Made {
             partitioning: Partitioning::Day,
             topic_id: "topic-id".into(),
             starts: starts.into(),
+            ended: BTreeMap::new(),
             created_ms: 0,
         };
         let json = serde_json::to_vec(&doc).unwrap();
@@ -289,6 +290,28 @@ fn a_missing_file_is_a_gap_wherever_it_was() {
         let table = made.verify(false, false);
         assert_eq!(table.gaps, [gap]);
         assert_eq!((table.overlaps.len(), table.duplicates, table.files), (0, 0, 5));
+    }
+}
+
+#[test]
+fn what_came_after_a_new_generation_had_begun_is_an_overlap_whatever_the_clocks_say() {
+    for (seen, overlaps) in [(Some(150), 0), (Some(140), 1), (None, 1)] {
+        let made = Made::chain(0, 5);
+        let doc = OriginDoc {
+            version: ORIGIN_VERSION,
+            table: "churn".into(),
+            origin: "churn".into(),
+            generation: 2,
+            partitioning: Partitioning::Day,
+            topic_id: "topic-id".into(),
+            starts: [(0, 100)].into(),
+            ended: seen.map(|seen| (0, seen)).into_iter().collect(),
+            // Long after every file.
+            created_ms: 100 * DAY_MS,
+        };
+        made.store.create(&doc.key(), Content::Bytes(serde_json::to_vec(&doc).unwrap().into())).unwrap();
+        let table = made.verify(false, overlaps == 0);
+        assert_eq!((table.overlaps.len(), table.notes.len()), (overlaps, 1 - overlaps), "{seen:?}");
     }
 }
 

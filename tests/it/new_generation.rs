@@ -1,0 +1,49 @@
+//! A new generation of a topic's chains while a drain of the group is at work.
+
+use std::time::Duration;
+
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+use crate::support::kafka::{brokers, client, name, topic};
+use crate::support::until;
+use crate::support::weir::{Weir, rows};
+
+fn drain_of(topic: &str, group: &str, to: &str) -> Weir {
+    Weir::new(&format!(
+        "roles: [drain]\nkafka: {{ brokers: [{}] }}\n\
+         drain: {{ topics: [{topic}], group: {group} }}\nstore: {{ to: \"{to}\", roll: {{ every: 500ms }} }}\n",
+        brokers()
+    ))
+}
+
+#[test]
+fn it_is_refused_while_the_group_has_a_member_whose_create_is_on_its_way() {
+    let topic = topic(&brokers(), "members", 1);
+    let (group, root) = (name("group"), tempfile::tempdir().expect("a folder"));
+    let to = root.path().display().to_string();
+    let mut one = drain_of(&topic, &group, &to);
+    one.up_with(Some("drain_before_create=sleep(15000)"));
+    until("it owns the partition", || {
+        one.status()["drain"].as_array().is_some_and(|d| !d.is_empty())
+            && root.path().join(&topic).join("_weir/origins").exists()
+    });
+    let producer: BaseProducer = client(&brokers()).create().expect("a producer");
+    for n in 0..50 {
+        let value = format!(r#"{{"id":"{n}","inputs":{{"x":{n}}},"outputs":{{"y":1}}}}"#);
+        producer.send(BaseRecord::<(), _>::to(&topic).payload(&value).partition(0)).map_err(|(e, _)| e).unwrap();
+    }
+    producer.flush(Duration::from_secs(30)).unwrap();
+    until("its create is on its way", || one.stderr().contains("pinned schema"));
+    std::thread::sleep(Duration::from_secs(1));
+    let other = drain_of(&topic, &group, &to);
+    let output = other.cli(&["drain", "--once", "--new-generation"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for part in ["has 1 members", "Nothing was changed", "session.timeout.ms"] {
+        assert!(said.contains(part), "no `{part}` in {said}");
+    }
+    until("the member has stored them", || {
+        let report = other.verify();
+        rows(&report) == 50 && report["ok"] == true
+    });
+}
