@@ -68,6 +68,8 @@ fn until_said(weir: &Weir, parts: &[&str]) {
 
 /// Everything is stored, and the password is in nothing that weir wrote or says.
 fn settled(weir: &Weir, expected: u64) {
+    // Each client asks for its token again every ten seconds: longer than one request may wait.
+    until("the rows are stored", || number(&weir.status(), "/rows/stored") == expected);
     let (status, report) = weir.settle();
     assert_eq!((number(&status, "/rows/stored"), rows(&report)), (expected, expected), "{status:#}");
     until("nothing is wrong any more", || trouble(weir) == "[]");
