@@ -42,7 +42,11 @@ impl Recorders {
 fn run(receiver: &Receiver, recorder: &Recorder, logs: &Logs) {
     loop {
         match receiver.recv(IDLE) {
-            Received::Item(exchange) => logs.append(recorder.record(exchange)),
+            Received::Item(exchange) => {
+                if let Some(recorded) = recorder.record(exchange) {
+                    logs.append(recorded);
+                }
+            }
             Received::Empty => {}
             Received::Closed => return,
         }

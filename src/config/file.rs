@@ -154,8 +154,8 @@ pub struct Capture {
     pub mode: CaptureMode,
     /// Bytes kept per side; a longer body is cut, with its true size noted.
     pub body: Size,
-    /// Share of calls that are recorded; only 1.0 in this version.
-    pub sample: f64,
+    /// Share of calls that are recorded: `0.1`, or a map that also says how it is drawn.
+    pub sample: Sample,
     /// Headers kept in `metadata`; no others are.
     pub headers: Vec<String>,
     /// `split` (a row per prediction of a batch) or `keep` (a row per call).
@@ -380,9 +380,11 @@ pub enum Role {
 }
 
 mod connect;
+mod sample;
 
 pub use super::values::{Ordered, Recorders};
 pub use connect::{KafkaSasl, KafkaTls, Mechanism, MskIam, Oidc, SYSTEM_CA, Verify};
+pub use sample::{Drawn, Sample};
 
 // === Defaults ===
 
@@ -457,7 +459,7 @@ impl Default for Capture {
         Capture {
             mode: CaptureMode::BestEffort,
             body: Size::mib(1),
-            sample: 1.0,
+            sample: Sample::rate(1.0),
             headers: ["content-type", "x-request-id", "traceparent"].map(str::to_owned).to_vec(),
             rows: Rows::Split,
             bodies: Bodies::OnError,

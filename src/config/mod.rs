@@ -166,6 +166,8 @@ pub struct Capture {
     pub mode: CaptureMode,
     /// Bytes kept per side; beyond it the copy is cut.
     pub body_bytes_max: u64,
+    /// `None`: every call is recorded.
+    pub sample: Option<Sample>,
     /// Header names (lower case) kept in `metadata`; no others are.
     pub headers: Vec<String>,
     pub rows: Rows,
@@ -180,6 +182,17 @@ pub struct Capture {
     pub decompressed_bytes_max: u64,
     /// Nesting of JSON.
     pub depth_max: usize,
+}
+
+/// Which calls are recorded, where not all are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// The share, from 0 to below 1.
+    pub rate: f64,
+    /// The request header (lower case) whose value decides; without it, or where it is missing, the call's id does.
+    pub by: Option<String>,
+    /// Calls without a good and complete answer are recorded all.
+    pub keep_errors: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]

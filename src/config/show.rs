@@ -11,8 +11,8 @@ use super::file::{
 };
 use super::units::{Size, Span};
 use super::{
-    CaptureMode, Config, KafkaSasl, KafkaTls, Mechanism, Route, Setting, Side, Store, StoreTo, TokenFrom, Verify,
-    VersionFrom,
+    CaptureMode, Config, KafkaSasl, KafkaTls, Mechanism, Route, Sample, Setting, Side, Store, StoreTo, TokenFrom,
+    Verify, VersionFrom,
 };
 
 /// When the model servers that most people run close a connection that is not used.
@@ -259,7 +259,7 @@ fn written_route(route: &Route) -> file::Route {
         capture: file::Capture {
             mode: capture.mode,
             body: Size(capture.body_bytes_max),
-            sample: 1.0,
+            sample: capture.sample.as_ref().map_or(file::Sample::rate(1.0), written_sample),
             headers: capture.headers.clone(),
             rows: capture.rows,
             bodies: capture.bodies,
@@ -283,6 +283,14 @@ fn written_route(route: &Route) -> file::Route {
                 .collect(),
         ),
     }
+}
+
+fn written_sample(sample: &Sample) -> file::Sample {
+    file::Sample(file::Drawn {
+        rate: sample.rate,
+        by: sample.by.as_ref().map(|name| format!("header:{name}")),
+        keep_errors: sample.keep_errors,
+    })
 }
 
 fn written_store(store: &Store) -> file::Store {

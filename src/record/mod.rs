@@ -12,6 +12,7 @@ mod models;
 mod prediction;
 mod recorder;
 mod redact;
+mod sample;
 pub mod wire;
 
 use bytes::Bytes;

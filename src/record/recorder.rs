@@ -11,6 +11,7 @@ use super::call::Call;
 use super::models::Models;
 use super::prediction::Predictions;
 use super::redact::{self, Facts};
+use super::sample::{self, Draw};
 use super::{Encoded, Recorded, cut, key, wire};
 use crate::config::{Format, KeyField};
 use crate::gateway::exchange::Exchange;
@@ -66,14 +67,18 @@ impl Recorder {
         self
     }
 
-    /// Makes the records of a call and releases its capture permit. Never fails: what cannot be read is said in the
-    /// record.
-    pub fn record(&self, exchange: Exchange) -> Recorded {
+    /// Makes the records of a call and releases its capture permit; `None`: it is not in the sample, and is settled so,
+    /// unread. Never fails: what cannot be read is said in the record.
+    pub fn record(&self, exchange: Exchange) -> Option<Recorded> {
         let (call, ticket, permit) = Call::part(exchange);
-        let (topic, rows) = self.rows(&call);
+        let Draw::Kept(sampling_rate) = sample::draw(&call) else {
+            ticket.unsampled();
+            return None;
+        };
+        let (topic, rows) = self.drawn(&call, sampling_rate);
         drop(call);
         drop(permit);
-        Recorded { ticket, topic, content_type: self.format.into(), rows }
+        Some(Recorded { ticket, topic, content_type: self.format.into(), rows })
     }
 
     /// The topic of a call and its messages without their keys.
@@ -82,18 +87,25 @@ impl Recorder {
         (topic, rows.into_iter().map(|row| row.value.into()).collect())
     }
 
-    /// The topic and the rows of a call.
+    /// The topic and the rows of a call, in the sample or not.
     pub fn rows(&self, call: &Call) -> (String, Vec<Encoded>) {
+        self.drawn(call, None)
+    }
+
+    /// The topic and the rows of a call that was kept with this probability.
+    fn drawn(&self, call: &Call, sampling_rate: Option<f64>) -> (String, Vec<Encoded>) {
+        let encode = |(topic, mut predictions): (String, Predictions<'_>)| {
+            predictions.envelope.sampling_rate = sampling_rate;
+            (topic, self.encode(predictions))
+        };
         let parsed = catch_unwind(AssertUnwindSafe(|| {
             let copies = Copies::of(call);
-            let (topic, predictions) = self.predictions(call, &copies, assemble::parse(call, &copies));
-            (topic, self.encode(predictions))
+            encode(self.predictions(call, &copies, assemble::parse(call, &copies)))
         }));
         parsed.unwrap_or_else(|_| {
             error!(route = call.route.name, id = %call.id, "panicked while recording a call, kept it unparsed");
             let copies = Copies::sealed(call);
-            let (topic, predictions) = self.predictions(call, &copies, unparsed());
-            (topic, self.encode(predictions))
+            encode(self.predictions(call, &copies, unparsed()))
         })
     }
 
@@ -104,7 +116,7 @@ impl Recorder {
         values.into_iter().map(|value| Encoded { key: keys.next().flatten(), value: Bytes::from(value) }).collect()
     }
 
-    /// Assembles, names and redacts. Sampling (design R8) will stand between the two.
+    /// Assembles, names and redacts.
     fn predictions<'a>(&self, call: &'a Call, copies: &'a Copies, parsed: Parsed<'a>) -> (String, Predictions<'a>) {
         let facts = Facts {
             whole: parsed.reading.whole,

@@ -20,6 +20,7 @@ mod limits;
 mod properties;
 pub(crate) mod protobuf;
 mod redaction;
+mod sample;
 mod schema;
 
 /// A route with the defaults.
@@ -42,6 +43,7 @@ pub(crate) fn route() -> Route {
         labels: BTreeMap::new(),
         capture: Capture {
             mode: CaptureMode::BestEffort,
+            sample: None,
             body_bytes_max: 1 << 20,
             headers: ["content-type", "x-request-id", "traceparent"].map(str::to_owned).to_vec(),
             rows: Rows::Split,

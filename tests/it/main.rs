@@ -34,6 +34,7 @@ mod protobuf;
 mod read_back;
 mod s3_faults;
 mod s3_store;
+mod sampling;
 mod secrets;
 mod shared_store;
 mod stop;

@@ -5,6 +5,7 @@ mod connect;
 mod kafka;
 mod properties;
 mod routes;
+mod sample;
 mod store;
 
 use std::fmt::Display;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Rules;
+use super::sample::sample;
 use crate::config::file::{self, File, HeaderChoice};
 use crate::config::report::{self, ConfigError};
 use crate::config::units::{Size, Span};
@@ -234,10 +235,6 @@ fn capture(at: &Rules<'_>, name: &str, file: &file::Capture, memory: &Memory) ->
         let fix = format!("write at most `{}`, or raise `memory.capture`", Size(memory.capture_bytes / 2));
         return Err(at.wrong(&key("body"), what, fix));
     }
-    if file.sample != 1.0 {
-        let what = "`capture.sample` other than 1.0 is not in this version: every call is recorded";
-        return Err(at.wrong(&key("sample"), what, "write `sample: 1.0`, or remove it"));
-    }
     let headers =
         file.headers.iter().map(|header| header_name(at, &key("headers"), header)).collect::<Result<_, _>>()?;
     let mut methods = Vec::new();
@@ -256,6 +253,7 @@ fn capture(at: &Rules<'_>, name: &str, file: &file::Capture, memory: &Memory) ->
     Ok(Capture {
         mode: file.mode,
         body_bytes_max,
+        sample: sample(at, name, &file.sample)?,
         headers,
         rows: file.rows,
         bodies: file.bodies,

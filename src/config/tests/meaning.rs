@@ -53,6 +53,20 @@ fn a_version_is_a_constant_a_header_or_a_path() {
 }
 
 #[test]
+fn a_sample_is_a_share_or_a_share_and_how_it_is_drawn() {
+    let sample = |text: &str| with(&format!("    capture: {{ sample: {text} }}\n")).routes[0].capture.sample.clone();
+    let drawn = |rate, by: Option<&str>, keep_errors| Some(Sample { rate, by: by.map(str::to_owned), keep_errors });
+    assert_eq!(sample("0.1"), drawn(0.1, None, false));
+    assert_eq!(sample("{ rate: 0.1 }"), drawn(0.1, None, false));
+    let all = "{ rate: 0.25, by: header:X-User-Id, keep_errors: true }";
+    assert_eq!(sample(all), drawn(0.25, Some("x-user-id"), true));
+    assert_eq!(sample("{ rate: 0, keep_errors: true }"), drawn(0.0, None, true), "errors only");
+    for every in ["1", "1.0", "{ rate: 1, keep_errors: true }"] {
+        assert_eq!(sample(every), None, "{every}");
+    }
+}
+
+#[test]
 fn redaction_rules_keep_their_order_and_their_depth() {
     let config = with("    redact:\n      outputs.z: drop\n      inputs.address.street: drop\n");
     let rules = &config.routes[0].redact;
@@ -133,6 +147,8 @@ fn the_effective_form_means_the_same() {
         "    version: '7'\n    model: \"1e5\"\n    labels: { team: 'yes', note: 'a: b # c', empty: '', n: '0x1F' }\n",
         "    redact: { inputs.a b: drop, outputs.é: drop }\n    protocol: v1\n    version: response:$.a.b\n",
         "    capture: { mode: off, rows: keep, bodies: always, header: forbid, body: 900KB, headers: [] }\n",
+        "    capture: { sample: 0.1 }\n",
+        "    capture: { sample: { rate: 0, by: header:x-user-id, keep_errors: true } }\n",
         "listen: { address: '[::1]:0', drain_timeout: 0s }\nlog: { sync: 1500us, reserve_free: 0B }\n",
         "kafka:\n  brokers: ['b1:1', 'b2:2']\n  topic: x-{model}\n  key: inputs.a.b\n  create_topics: {}\n  producer: { linger.ms: 5 }\n",
         "kafka: { brokers: ['b:1'], tls: { verify: ca }, sasl: { mechanism: PLAIN, username: 'a b', password: '${env:WEIR_KAFKA_PASSWORD}' } }\n",

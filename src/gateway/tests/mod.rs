@@ -70,6 +70,7 @@ pub(crate) fn route(upstream: SocketAddr) -> Route {
         labels: BTreeMap::new(),
         capture: Capture {
             mode: CaptureMode::BestEffort,
+            sample: None,
             body_bytes_max: 1 << 20,
             headers: Vec::new(),
             rows: Rows::Split,
