@@ -45,7 +45,7 @@ fn a_sample_by_user_keeps_all_calls_of_some_and_all_errors() {
     // Rows by user, status and rate.
     let mut found: BTreeMap<(u64, i64, String), u64> = BTreeMap::new();
     for row in parquet::rows(&weir.parquet()) {
-        let fields: BTreeMap<&String, &Field> = row.get_column_iter().map(|(name, field)| (name, field)).collect();
+        let fields: BTreeMap<&String, &Field> = row.get_column_iter().collect();
         let of = |name: &str| fields.get(&name.to_owned()).unwrap_or_else(|| panic!("no {name} in {fields:?}"));
         let Field::Group(inputs) = of("inputs") else { panic!("{:?}", of("inputs")) };
         let x = inputs.get_double(0).expect("the only input") as u64;
