@@ -73,9 +73,11 @@ impl ReadBack {
         from: u64,
         wanted: Wanted,
     ) -> Result<ReadBack, String> {
+        let tokens = Tokens::of(kafka);
         let consumer =
-            BaseConsumer::from_config_and_context(&properties(kafka), Quiet::new("read-back", Tokens::of(kafka)))
+            BaseConsumer::from_config_and_context(&properties(kafka), Quiet::new("read-back", tokens.clone()))
                 .map_err(|e| e.to_string())?;
+        tokens.give(consumer.client())?;
         let number = i32::try_from(partition).unwrap_or(i32::MAX);
         let (low, high) = consumer.fetch_watermarks(topic, number, ANSWER).map_err(|e| e.to_string())?;
         let (low, end) = (u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0));

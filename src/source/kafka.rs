@@ -77,6 +77,8 @@ pub enum KafkaSourceError {
     },
     #[error("failed to ask who is in the consumer group")]
     Members(#[source] KafkaError),
+    #[error("no token for Kafka: {0}")]
+    Token(String),
     #[error("failed to start a consumer thread")]
     Thread(#[source] std::io::Error),
 }

@@ -129,13 +129,23 @@ impl Ask {
 
     /// The other client's questions wait behind its fetches, which a broker holds for a while: one at a time is answered on a connection.
     fn lookup(&mut self) -> Result<&BaseConsumer<Quiet>, KafkaError> {
-        Ok(match &mut self.lookup {
+        let consumer = match self.lookup.take() {
             Some(consumer) => consumer,
-            none => none.insert(BaseConsumer::from_config_and_context(
-                &self.config,
-                Quiet::new("lookup", self.tokens.clone()),
-            )?),
-        })
+            None => self.new_lookup()?,
+        };
+        // Nothing is assigned: what comes is a wish for another token, which is only heard here.
+        drop(consumer.poll(Duration::ZERO));
+        Ok(self.lookup.insert(consumer))
+    }
+
+    fn new_lookup(&self) -> Result<BaseConsumer<Quiet>, KafkaError> {
+        let context = Quiet::new("lookup", self.tokens.clone());
+        let consumer = BaseConsumer::from_config_and_context(&self.config, context)?;
+        self.tokens.give(consumer.client()).map_err(|why| {
+            tracing::debug!(why, "no token for a question");
+            KafkaError::MetadataFetch(RDKafkaErrorCode::Authentication)
+        })?;
+        Ok(consumer)
     }
 
     fn read(&mut self, partition: &Partition, offset: u64) -> Result<Option<Message>, KafkaError> {

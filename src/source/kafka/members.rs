@@ -18,9 +18,11 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The client cannot be made, or nobody answers.
 pub fn members(kafka: &config::Kafka, group: &str) -> Result<usize, KafkaSourceError> {
     let config = client_config(kafka, &[], &kafka.consumer, &[("enable.auto.commit", "false")]);
+    let tokens = Tokens::of(kafka);
     let consumer: BaseConsumer<Quiet> =
-        BaseConsumer::from_config_and_context(&config, Quiet::new("group", Tokens::of(kafka)))
+        BaseConsumer::from_config_and_context(&config, Quiet::new("group", tokens.clone()))
             .map_err(KafkaSourceError::Client)?;
+    tokens.give(consumer.client()).map_err(KafkaSourceError::Token)?;
     let groups = consumer.fetch_group_list(Some(group), ANSWER_TIMEOUT).map_err(KafkaSourceError::Members)?;
     Ok(groups.groups().iter().filter(|found| found.name() == group).map(|found| found.members().len()).sum())
 }
