@@ -112,7 +112,8 @@ pub struct Route {
     pub labels: BTreeMap<String, String>,
     /// What is kept of a prediction.
     pub capture: Capture,
-    /// What is removed before anything is written anywhere: `inputs.<key>` or `outputs.<key>`, and `drop`.
+    /// What is changed before anything is written anywhere: `inputs.<key>` or `outputs.<key>`, and `drop`, `{ hash: KEY }`,
+    /// `{ truncate: N }` or `{ mask: [email, phone, card] }`.
     #[serde(skip_serializing_if = "Ordered::is_empty")]
     pub redact: Ordered<Redaction>,
 }
@@ -180,13 +181,6 @@ pub struct Capture {
 pub enum HeaderChoice {
     Allow,
     Forbid,
-}
-
-/// What is done to a redacted value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Redaction {
-    Drop,
 }
 
 /// The durable local log.
@@ -380,10 +374,12 @@ pub enum Role {
 }
 
 mod connect;
+mod redaction;
 mod sample;
 
 pub use super::values::{Ordered, Recorders};
 pub use connect::{KafkaSasl, KafkaTls, Mechanism, MskIam, Oidc, SYSTEM_CA, Verify};
+pub use redaction::Redaction;
 pub use sample::{Drawn, Sample};
 
 // === Defaults ===

@@ -14,7 +14,6 @@ const LATER: &[(&[&str], &str)] = &[
     (&["routes", "*", "feedback"], "remove it"),
     (&["routes", "*", "upstream", "targets"], "write one URL, `upstream: http://127.0.0.1:8000`"),
     (&["routes", "*", "upstream"], "write one URL, `upstream: http://127.0.0.1:8000`"),
-    (&["routes", "*", "redact", "*"], "write `drop`"),
     (&["telemetry"], "remove it; metrics are at `/metrics` of `admin.address`"),
 ];
 
@@ -26,7 +25,6 @@ const LATER_VALUES: &[(&[&str], &[&str], &str)] = &[
         "write `auto`, or remove it: their bodies are read by their media types",
     ),
     (&["routes", "*", "capture", "mode"], &["required"], "write `best_effort`, or remove it"),
-    (&["routes", "*", "redact", "*"], &["hash", "truncate", "mask"], "write `drop`"),
     (&["log", "sync"], &["each", "never"], "write for example `200ms`"),
     (
         &["store", "parquet", "compression"],
@@ -64,7 +62,7 @@ fn refuse_later(tree: &Tree<'_>, path: &[&str], node: &Node) -> Result<(), Confi
     let Some((pattern, fix)) = LATER.iter().find(|(pattern, _)| matches(pattern)) else { return Ok(()) };
     let is_map = matches!(node.value, Value::Map(_));
     // These keys have a form that is built: only the larger one is not.
-    let has_simple_form = matches!(pattern, [.., "upstream"] | ["routes", "*", "redact", "*"]);
+    let has_simple_form = matches!(pattern, [.., "upstream"]);
     if has_simple_form && !is_map {
         return Ok(());
     }

@@ -235,9 +235,26 @@ pub enum Side {
     Outputs,
 }
 
+/// What happens to the value that a rule finds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RedactAction {
     Drop,
+    /// Its HMAC-SHA256 under this key takes its place.
+    Hash(Secret),
+    /// Its first characters stay.
+    Truncate(usize),
+    /// What looks like one of these goes out of its texts.
+    Mask(Vec<MaskKind>),
+}
+
+/// What is looked for within texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MaskKind {
+    Email,
+    Phone,
+    /// A payment card's number, by its length and its check digit.
+    Card,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -11,8 +11,8 @@ use super::file::{
 };
 use super::units::{Size, Span};
 use super::{
-    CaptureMode, Config, KafkaSasl, KafkaTls, Mechanism, Route, Sample, Setting, Side, Store, StoreTo, TokenFrom,
-    Verify, VersionFrom,
+    CaptureMode, Config, KafkaSasl, KafkaTls, Mechanism, RedactAction, Route, Sample, Setting, Side, Store, StoreTo,
+    TokenFrom, Verify, VersionFrom,
 };
 
 /// When the model servers that most people run close a connection that is not used.
@@ -278,7 +278,13 @@ fn written_route(route: &Route) -> file::Route {
                         Side::Inputs => "inputs",
                         Side::Outputs => "outputs",
                     };
-                    (format!("{side}.{}", rule.keys.join(".")), Redaction::Drop)
+                    let action = match &rule.action {
+                        RedactAction::Drop => Redaction::Drop,
+                        RedactAction::Hash(key) => Redaction::Hash(key.reference().to_owned()),
+                        RedactAction::Truncate(chars) => Redaction::Truncate(*chars),
+                        RedactAction::Mask(kinds) => Redaction::Mask(kinds.clone()),
+                    };
+                    (format!("{side}.{}", rule.keys.join(".")), action)
                 })
                 .collect(),
         ),

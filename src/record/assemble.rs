@@ -55,7 +55,9 @@ pub fn parse<'a>(call: &'a Call, copies: &'a Copies) -> Parsed<'a> {
         redact::withhold(&mut matter.response, &route.redact, Side::Outputs);
     }
     let duplicate_keys = duplicate_keys(&matter);
+    let named = redact::Named::of(&matter, &route.redact);
     let mut reading = (form.read)(matter);
+    redact::withhold_taken(&mut reading, &named);
     if names == NamesIn::Rows {
         redact::withhold_rows(&mut reading, &route.redact);
     }

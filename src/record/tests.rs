@@ -20,6 +20,8 @@ mod limits;
 mod properties;
 pub(crate) mod protobuf;
 mod redaction;
+mod redaction_actions;
+mod redaction_canaries;
 mod sample;
 mod schema;
 

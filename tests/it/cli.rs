@@ -132,7 +132,11 @@ fn verify_without_a_table_proves_nothing() {
 
 #[test]
 fn map_shows_what_a_call_becomes() {
-    let weir = Weir::new("routes:\n  churn:\n    upstream: http://127.0.0.1:1\n    redact: { inputs.email: drop }\n");
+    let weir = Weir::new(
+        "routes:\n  churn:\n    upstream: http://127.0.0.1:1\n    redact: { inputs.email: drop, \
+         inputs.id: { hash: \"${env:WEIR_HASH_KEY}\" }, inputs.note: { mask: [email] } }\n",
+    )
+    .env("WEIR_HASH_KEY", "sixteen bytes and more");
     let dir = tempfile::tempdir().expect("a folder");
     let file = |name: &str, text: &str| {
         let path = dir.path().join(name);
@@ -148,7 +152,9 @@ fn map_shows_what_a_call_becomes() {
     let body = file(
         "body.json",
         "{\"inputs\":[{\"name\":\"age\",\"shape\":[2],\"datatype\":\"INT64\",\"data\":[38,51]},\
-         {\"name\":\"email\",\"shape\":[2],\"datatype\":\"BYTES\",\"data\":[\"canary-7f3a\",\"b\"]}]}",
+         {\"name\":\"email\",\"shape\":[2],\"datatype\":\"BYTES\",\"data\":[\"canary-7f3a\",\"b\"]},\
+         {\"name\":\"id\",\"shape\":[2],\"datatype\":\"INT64\",\"data\":[7,8]},\
+         {\"name\":\"note\",\"shape\":[2],\"datatype\":\"BYTES\",\"data\":[\"to canary-7f3a@b.de\",\"c\"]}]}",
     );
     let screen = weir.cli(&["map", &curl, "--data", &body]);
     assert!(screen.status.success(), "{}", words(&screen));
@@ -157,7 +163,7 @@ fn map_shows_what_a_call_becomes() {
         "protocol  v2",
         "model     iris",
         "parsed    ok",
-        "redacted  inputs.email",
+        "redacted  inputs.email, inputs.id, inputs.note",
         "rows      2",
         "inputs.age",
         "INT64",
@@ -167,7 +173,9 @@ fn map_shows_what_a_call_becomes() {
     assert!(!text.contains("canary-7f3a"), "{text}");
     let json = weir.cli(&["map", &curl, "--data", &body, "--json"]);
     let mapped: Value = serde_json::from_slice(&json.stdout).expect("JSON");
-    assert_eq!(mapped["records"][1]["inputs"], serde_json::json!({ "age": 51 }));
+    let row = &mapped["records"][1]["inputs"];
+    assert_eq!((&row["age"], row.get("email"), &row["note"]), (&51.into(), None, &"c".into()));
+    assert_eq!(row["id"].as_str().map(str::len), Some(64));
     assert_eq!(mapped["records"][1]["outputs"], serde_json::json!({ "y": 0.25 }));
 
     // Two plain files.

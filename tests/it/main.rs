@@ -32,6 +32,7 @@ mod outage;
 mod path;
 mod protobuf;
 mod read_back;
+mod redaction;
 mod s3_faults;
 mod s3_store;
 mod sampling;

@@ -128,7 +128,7 @@ fn map(config: &Config, route: &Route, path: String, pair: Pair, status: StatusC
     let call = |route: Route| call(route, &path, &pair, status);
     let records = records(&recorder, &call(route.clone()))?;
     let open = self::records(&recorder, &call(Route { redact: Vec::new(), ..route.clone() }))?;
-    let redacted = missing(&open, &records);
+    let redacted = changed(&open, &records);
     let first = records.first().cloned().unwrap_or_default();
     let field = |name: &str| first.get(name).cloned().unwrap_or_default();
     Ok(Mapped {
@@ -180,8 +180,8 @@ fn records(recorder: &Recorder, call: &Call) -> Result<Vec<Value>, Failure> {
         .collect()
 }
 
-/// Fields of inputs and outputs that stand in a record without rules and not in the one with them; names only.
-fn missing(open: &[Value], redacted: &[Value]) -> Vec<String> {
+/// Fields of inputs and outputs that a record without rules has and the one with them has not, or has otherwise; names only.
+fn changed(open: &[Value], redacted: &[Value]) -> Vec<String> {
     let mut names = Vec::new();
     for (open, redacted) in open.iter().zip(redacted) {
         for side in ["inputs", "outputs"] {
@@ -196,9 +196,10 @@ fn below(open: &Value, redacted: &Value, path: &str, names: &mut Vec<String>) {
     for (key, value) in fields {
         let path = format!("{path}.{key}");
         match redacted.get(key) {
-            Some(kept) => below(value, kept, &path, names),
-            None if names.contains(&path) => {}
-            None => names.push(path),
+            Some(kept) if kept.is_object() => below(value, kept, &path, names),
+            Some(kept) if kept == value => {}
+            _ if names.contains(&path) => {}
+            _ => names.push(path),
         }
     }
 }

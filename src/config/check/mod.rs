@@ -4,6 +4,7 @@
 mod connect;
 mod kafka;
 mod properties;
+mod redact;
 mod routes;
 mod sample;
 mod store;

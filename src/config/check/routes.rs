@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::Rules;
+use super::redact::redact;
 use super::sample::sample;
 use crate::config::file::{self, File, HeaderChoice};
 use crate::config::report::{self, ConfigError};
 use crate::config::units::{Size, Span};
-use crate::config::{Capture, Memory, RedactAction, RedactRule, Route, Side, Timeouts, Upstream, VersionFrom};
+use crate::config::{Capture, Memory, Route, Timeouts, Upstream, VersionFrom};
 
 const RETRY_MAX: u32 = 10;
 const CONCURRENCY_MAX: usize = 100_000;
@@ -263,32 +264,4 @@ fn capture(at: &Rules<'_>, name: &str, file: &file::Capture, memory: &Memory) ->
         decompressed_bytes_max: at.size(&key("decompressed"), file.decompressed, 1024, DECOMPRESSED_BYTES_MAX)?,
         depth_max: at.range(&key("depth"), file.depth, 1, DEPTH_MAX)?,
     })
-}
-
-fn redact(at: &Rules<'_>, name: &str, file: &file::Route) -> Result<Vec<RedactRule>, ConfigError> {
-    let mut rules: Vec<RedactRule> = Vec::new();
-    for (target, file::Redaction::Drop) in &file.redact.0 {
-        let key = ["routes", name, "redact", target];
-        let (side, rest) = target.split_once('.').unwrap_or((target, ""));
-        let side = match side {
-            "inputs" => Side::Inputs,
-            "outputs" => Side::Outputs,
-            _ => {
-                let what = format!("`{target}` does not say whether it is part of the inputs or the outputs");
-                return Err(at.tree.key_error(&key, what, format!("write `inputs.{target}` or `outputs.{target}`")));
-            }
-        };
-        let keys: Vec<String> = rest.split('.').map(str::to_owned).collect();
-        if keys.iter().any(String::is_empty) {
-            let what = format!("`{target}` does not name a key");
-            return Err(at.tree.key_error(&key, what, "write for example `inputs.email`"));
-        }
-        if keys.iter().any(|key| key.contains(['*', '[', ']', '$'])) {
-            let what = format!("`{target}` is a pattern, which is not in this version");
-            let fix = "write the key itself; lists on the way are walked through: `inputs.people.email`";
-            return Err(at.tree.key_error(&key, what, fix));
-        }
-        rules.push(RedactRule { side, keys, action: RedactAction::Drop });
-    }
-    Ok(rules)
 }

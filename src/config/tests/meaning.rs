@@ -75,6 +75,31 @@ fn redaction_rules_keep_their_order_and_their_depth() {
 }
 
 #[test]
+fn a_redaction_may_hash_truncate_or_mask_and_reads_back_as_it_was_written() {
+    let written = "    redact:\n      inputs.id: { hash: \"${env:WEIR_KAFKA_PASSWORD}\" }\n      inputs.zip: { truncate: 3 }\n      \
+                   outputs.note: { mask: [email, card] }\n";
+    let config = with(written);
+    let actions: Vec<_> = config.routes[0].redact.iter().map(|rule| &rule.action).collect();
+    let [RedactAction::Hash(key), RedactAction::Truncate(3), RedactAction::Mask(kinds)] = actions[..] else {
+        panic!("{actions:?}")
+    };
+    assert_eq!((key.expose(), &kinds[..]), (SECRET, &[MaskKind::Email, MaskKind::Card][..]));
+    let shown = config.to_yaml_effective();
+    assert!(!shown.contains(SECRET) && !format!("{config:?}").contains(SECRET), "{shown}");
+    assert_eq!(good(&shown), config, "{shown}");
+}
+
+#[test]
+fn a_key_of_hashes_that_can_be_guessed_is_refused() {
+    let text = format!("{SMALLEST}    redact: {{ inputs.id: {{ hash: \"${{env:K}}\" }} }}\n");
+    let with_key = |key: &str| Config::from_yaml("weir.yaml", &text, &|_| Some(key.to_owned()));
+    let error = with_key("fifteen bytes..").unwrap_err();
+    assert!(error.what.contains("15 bytes") && error.fix.contains("openssl rand"), "{error}");
+    assert!(!error.to_string().contains("fifteen"), "{error}");
+    with_key("sixteen bytes...").unwrap();
+}
+
+#[test]
 fn properties_of_kafka_are_taken_as_they_are_written() {
     let config = with(
         "kafka:\n  brokers: ['b1:9092']\n  producer: { linger.ms: 20, compression.type: zstd, socket.keepalive.enable: true }\n",

@@ -106,8 +106,15 @@ refused_after_smallest! {
     a_redaction_without_a_side: "    redact: { email: drop }", "5:15", "inputs or the outputs", "`inputs.email`";
     a_redaction_of_nothing: "    redact: { inputs.: drop }", "5:15", "does not name a key", "inputs.email";
     a_redaction_by_pattern: "    redact: { 'inputs.*_note': drop }", "5:15", "pattern", "the key itself";
-    a_redaction_by_hash: "    redact: { inputs.id: { hash: \"${file:k}\" } }", "5:15", "not in this version", "`drop`";
-    a_redaction_by_hash_with_the_key_in_the_file: "    redact: { inputs.id: { hash: hunter2 } }", "5:15", "not in this version", "`drop`";
+    a_redaction_by_hash_without_its_key: "    redact: { inputs.id: { hash: \"${file:no/such/key}\" } }", "5:34", "no/such/key", "name the file";
+    a_redaction_by_hash_with_the_key_in_the_file: "    redact: { inputs.id: { hash: hunter2 } }", "5:34", "a secret is written in the file", "${file:";
+    a_redaction_by_hash_alone: "    redact: { inputs.id: hash }", "5:26", "needs a value", "secrets/hmac.key";
+    a_redaction_that_keeps_nothing: "    redact: { inputs.id: { truncate: 0 } }", "5:38", "too small", "1 to 1024";
+    a_redaction_that_keeps_some: "    redact: { inputs.id: { truncate: few } }", "5:38", "whole number", "0 or more";
+    a_redaction_that_masks_nothing: "    redact: { inputs.id: { mask: [] } }", "5:34", "masks nothing", "email, phone, card";
+    a_redaction_that_masks_what_it_does_not_know: "    redact: { inputs.id: { mask: [iban] } }", "5:35", "not one of", "`card`";
+    a_redaction_that_does_two_things: "    redact: { inputs.id: { truncate: 3, mask: [email] } }", "5:26", "one thing", "truncate: 3";
+    a_redaction_by_an_unknown_word: "    redact: { inputs.id: { encrypt: x } }", "5:26", "not one of", "`hash`";
     a_redaction_that_is_none: "    redact: { inputs.id: remove }", "5:26", "not one of", "`drop`";
     a_reference_where_no_secret_is_wanted: "    model: ${env:MODEL}", "5:12", "not a secret", "the value itself";
 

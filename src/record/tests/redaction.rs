@@ -6,7 +6,11 @@ use crate::config::{RedactAction, RedactRule, Side, VersionFrom};
 pub(super) const CANARY: &str = "canary-7f3a";
 
 pub(super) fn rule(side: Side, path: &str) -> RedactRule {
-    RedactRule { side, keys: path.split('.').map(str::to_owned).collect(), action: RedactAction::Drop }
+    doing(side, path, RedactAction::Drop)
+}
+
+pub(super) fn doing(side: Side, path: &str, action: RedactAction) -> RedactRule {
+    RedactRule { side, keys: path.split('.').map(str::to_owned).collect(), action }
 }
 
 /// `call` on a route that drops the canary's places.

@@ -3,7 +3,7 @@
 //! have no value. The order is fixed, so that readers may guess the next key; a field's place is its protobuf number.
 
 pub mod decode;
-mod json;
+pub mod json;
 pub mod lighter;
 mod protobuf;
 
