@@ -45,6 +45,12 @@ struct Model {
 }
 
 impl Model {
+    /// Reads what the log has synced by itself since it was last looked at: once it is delivered it may be gone.
+    fn learn(&mut self, lane: &Lane) {
+        let read = texts(lane, self.held.len() as u64);
+        self.held.extend(read);
+    }
+
     /// At a quiescent point: reads everything that is not delivered.
     fn check(&mut self, run: &Run) {
         let Some(lane) = run.logs.lanes().into_iter().next() else { return };
@@ -102,6 +108,7 @@ proptest! {
                 }
                 Step::Advance(share) => if let Some(lane) = run.logs.lanes().first() {
                     let to = lane.cursor() + (lane.synced() - lane.cursor()) * share / 8;
+                    model.learn(lane);
                     model.delivered = model.delivered.max(to);
                     lane.advance(to);
                 },
