@@ -15,7 +15,9 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 /// Where what was fetched is kept from run to run: `services/` in cargo's target folder.
 pub fn services_dir() -> PathBuf {
     let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    tmp.parent().expect("cargo's tmp folder lies in its target folder").join("services")
+    let services = tmp.parent().expect("cargo's tmp folder lies in its target folder").join("services");
+    // Several target folders may share it through a link; what remembers its path (a virtual environment) must not remember a link.
+    services.canonicalize().unwrap_or(services)
 }
 
 /// The folder `services/<name>`, made by `make` if it is not there yet. `name` holds the version. `make` fills the folder it is
