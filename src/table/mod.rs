@@ -12,16 +12,19 @@
 
 mod build;
 mod checksum;
+mod class;
 mod columns;
 mod cursor;
 mod envelope;
 mod number;
 mod properties;
+mod rows;
 mod schema;
 mod survey;
 mod tell;
 mod time;
 mod tolerant;
+mod tree;
 mod walk;
 mod write;
 

@@ -1,0 +1,245 @@
+//! The keys that were seen, by place: how often, with values of which classes. Bounded, whatever the messages hold.
+
+use std::collections::HashMap;
+
+use super::class::{CLASSES, Class, List};
+use super::envelope;
+use super::walk::Visitor;
+
+mod visit;
+
+/// Keys remembered; beyond it rare ones are forgotten, then new ones not counted. About 8 MiB.
+pub(super) const NODES_MAX: usize = 32_768;
+
+/// Paths with a declared type.
+pub(super) const DECLARED_MAX: usize = 4_096;
+
+/// Weir's own fields at the top level; they are no extra columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fixed {
+    Side,
+    ParseStatus,
+    StatusCode,
+    Types,
+    Other,
+}
+
+/// One key at one place.
+pub(super) struct Node {
+    pub key: Box<str>,
+    quoted: Box<[u8]>,
+    pub fixed: Option<Fixed>,
+    pub children: Vec<u32>,
+    lookup: HashMap<Box<str>, u32>,
+    /// The key that followed last time: of this key's object at its start, and of this key among its siblings.
+    first: u32,
+    next: u32,
+    pub present: u32,
+    classes: [u32; CLASSES.len()],
+    /// Rows that had been counted when it was first seen.
+    born: u64,
+    /// The last message that had it.
+    stamp: u64,
+}
+
+pub(super) const ROOT: usize = 0;
+pub(super) const INPUTS: usize = 1;
+pub(super) const OUTPUTS: usize = 2;
+const NOBODY: u32 = u32::MAX;
+
+impl Node {
+    fn new(key: &str, fixed: Option<Fixed>, born: u64) -> Node {
+        let quoted = serde_json::to_vec(key).expect("a string has a JSON form").into();
+        let (children, lookup, classes) = Default::default();
+        let (first, next) = (NOBODY, NOBODY);
+        Node { key: key.into(), quoted, fixed, children, lookup, first, next, present: 0, classes, born, stamp: 0 }
+    }
+
+    /// The type that most rows have; of equals the earlier in `CLASSES`.
+    pub fn decided(&self) -> Class {
+        let mut decided = Class::Undecided;
+        let mut most = 0;
+        for class in &CLASSES[1..] {
+            let count = self.classes[*class as usize];
+            if count > most {
+                (decided, most) = (*class, count);
+            }
+        }
+        decided
+    }
+}
+
+/// What a message says about itself, and which keys it has.
+#[derive(Default)]
+pub(super) struct Row {
+    /// Messages so far, to tell a second occurrence.
+    stamp: u64,
+    /// Rows counted so far.
+    counted: u64,
+    touched: Vec<(u32, Class)>,
+    pub declared: Vec<(String, String)>,
+    not_ok: bool,
+    failed: bool,
+    no_object: bool,
+}
+
+impl Row {
+    pub fn counts(&self) -> bool {
+        !self.not_ok && !self.failed && !self.no_object
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Struct,
+    List { level: u32, list: List },
+    Types,
+    Skip { depth: u32 },
+}
+
+/// The keys seen; told a message's text, it notes what is in it.
+pub(super) struct Tree {
+    pub nodes: Vec<Node>,
+    pub row: Row,
+    frames: Vec<Frame>,
+    mode: Mode,
+    /// The key at hand.
+    target: Option<u32>,
+    /// The key at hand in `types`.
+    path: String,
+}
+
+struct Frame {
+    node: u32,
+    last: u32,
+}
+
+impl Tree {
+    pub fn new() -> Tree {
+        let mut tree = Tree {
+            nodes: vec![Node::new("", Some(Fixed::Other), 0), Node::new("inputs", Some(Fixed::Side), 0)],
+            row: Row::default(),
+            frames: Vec::new(),
+            mode: Mode::Struct,
+            target: None,
+            path: String::new(),
+        };
+        tree.nodes.push(Node::new("outputs", Some(Fixed::Side), 0));
+        for (name, _) in envelope::RECORD {
+            let node = match name {
+                "inputs" => INPUTS as u32,
+                "outputs" => OUTPUTS as u32,
+                _ => {
+                    let fixed = match name {
+                        "parse_status" => Fixed::ParseStatus,
+                        "status_code" => Fixed::StatusCode,
+                        "types" => Fixed::Types,
+                        _ => Fixed::Other,
+                    };
+                    tree.nodes.push(Node::new(name, Some(fixed), 0));
+                    tree.nodes.len() as u32 - 1
+                }
+            };
+            tree.nodes[ROOT].children.push(node);
+            tree.nodes[ROOT].lookup.insert(name.into(), node);
+        }
+        tree
+    }
+
+    pub fn begin_row(&mut self, counted: u64) {
+        self.row.stamp += 1;
+        self.row.counted = counted;
+        self.restart();
+    }
+
+    /// Counts what the row touched.
+    pub fn commit(&mut self) {
+        for (node, class) in self.row.touched.drain(..) {
+            let node = &mut self.nodes[node as usize];
+            node.present = node.present.saturating_add(1);
+            let count = &mut node.classes[class as usize];
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// Notes the value of the key at hand; a duplicate key counts once.
+    fn touch(&mut self, node: u32, class: Class) {
+        let known = &mut self.nodes[node as usize];
+        if known.fixed.is_none() && known.stamp != self.row.stamp {
+            known.stamp = self.row.stamp;
+            self.row.touched.push((node, class));
+        }
+    }
+
+    fn scalar(&mut self, class: Class) {
+        match &mut self.mode {
+            Mode::Struct => match self.target {
+                Some(node) => self.touch(node, class),
+                None if self.frames.is_empty() => self.row.no_object = true,
+                None => {}
+            },
+            Mode::List { level, list } => list.scalar(*level, class),
+            Mode::Types | Mode::Skip { .. } => {}
+        }
+    }
+
+    fn fixed(&self) -> Option<Fixed> {
+        match (self.mode, self.target) {
+            (Mode::Struct, Some(node)) => self.nodes[node as usize].fixed,
+            _ => None,
+        }
+    }
+
+    /// Drops keys that fewer than one row in 200 had since they were first seen, and what is below them.
+    pub fn forget_rare(&mut self, rows: u64) {
+        let old = std::mem::take(&mut self.nodes);
+        let kept =
+            |node: &Node| node.fixed.is_some() || u64::from(node.present) * 200 >= rows.saturating_sub(node.born);
+        let mut places = vec![NOBODY; old.len()];
+        let mut marked = vec![false; old.len()];
+        marked[ROOT] = true;
+        // Children stand after their parents.
+        for at in 0..old.len() {
+            if marked[at] {
+                for &child in &old[at].children {
+                    marked[child as usize] = kept(&old[child as usize]);
+                }
+            }
+        }
+        for (place, (at, _)) in marked.iter().enumerate().filter(|(_, marked)| **marked).enumerate() {
+            places[at] = place as u32;
+        }
+        let place = |node: u32| places.get(node as usize).copied().unwrap_or(NOBODY);
+        self.nodes = old.into_iter().zip(&marked).filter(|(_, marked)| **marked).map(|(node, _)| node).collect();
+        for node in &mut self.nodes {
+            node.children.retain_mut(|child| {
+                *child = place(*child);
+                *child != NOBODY
+            });
+            node.lookup.retain(|_, child| {
+                *child = place(*child);
+                *child != NOBODY
+            });
+            (node.first, node.next) = (place(node.first), place(node.next));
+        }
+    }
+
+    fn follow(&self, frame: &Frame) -> u32 {
+        match frame.last {
+            NOBODY => self.nodes[frame.node as usize].first,
+            last => self.nodes[last as usize].next,
+        }
+    }
+}
+
+impl Tree {
+    fn finish_list(&mut self, list: List) {
+        if let Some(target) = self.target {
+            self.touch(target, list.class());
+        }
+    }
+
+    fn end_skipped(&mut self, depth: u32) {
+        self.mode = if depth == 1 { Mode::Struct } else { Mode::Skip { depth: depth - 1 } };
+    }
+}
