@@ -112,6 +112,9 @@ pub struct Route {
     pub labels: BTreeMap<String, String>,
     /// What is kept of a prediction.
     pub capture: Capture,
+    /// Where the rows of a prediction are and what their columns are called, where bodies do not say it.
+    #[serde(skip_serializing_if = "Record::is_empty")]
+    pub record: Record,
     /// What is changed before anything is written anywhere: `inputs.<key>` or `outputs.<key>`, and `drop`, `{ hash: KEY }`,
     /// `{ truncate: N }` or `{ mask: [email, phone, card] }`.
     #[serde(skip_serializing_if = "Ordered::is_empty")]
@@ -374,11 +377,13 @@ pub enum Role {
 }
 
 mod connect;
+mod record;
 mod redaction;
 mod sample;
 
 pub use super::values::{Ordered, Recorders};
 pub use connect::{KafkaSasl, KafkaTls, Mechanism, MskIam, Oidc, SYSTEM_CA, Verify};
+pub use record::{Layout, Record};
 pub use redaction::Redaction;
 pub use sample::{Drawn, Sample};
 

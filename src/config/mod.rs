@@ -102,6 +102,7 @@ pub struct Route {
     /// Constant entries of every record's `metadata`.
     pub labels: BTreeMap<String, String>,
     pub capture: Capture,
+    pub record: Record,
     pub redact: Vec<RedactRule>,
 }
 
@@ -183,6 +184,34 @@ pub struct Capture {
     /// Nesting of JSON.
     pub depth_max: usize,
 }
+
+/// What the bodies of a route cannot say of themselves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Record {
+    pub inputs: Layout,
+    pub outputs: Layout,
+}
+
+impl Record {
+    pub fn side(&self, side: Side) -> &Layout {
+        match side {
+            Side::Inputs => &self.inputs,
+            Side::Outputs => &self.outputs,
+        }
+    }
+}
+
+/// Rows and columns of one side.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// The keys that lead to the rows in a body of JSON; none for the whole body. `None`: found by its shape.
+    pub rows: Option<Vec<String>>,
+    /// Names of the values of a row that has no keys; empty if the route names none.
+    pub columns: Vec<String>,
+}
+
+/// A row of so many values has a column for each; a longer one stays a list in one column.
+pub const LIST_COLUMNS_MAX: usize = 256;
 
 /// Which calls are recorded, where not all are.
 #[derive(Debug, Clone, PartialEq)]

@@ -11,8 +11,8 @@ use super::file::{
 };
 use super::units::{Size, Span};
 use super::{
-    CaptureMode, Config, KafkaSasl, KafkaTls, Mechanism, RedactAction, Route, Sample, Setting, Side, Store, StoreTo,
-    TokenFrom, Verify, VersionFrom,
+    CaptureMode, Config, KafkaSasl, KafkaTls, Layout, Mechanism, RedactAction, Route, Sample, Setting, Side, Store,
+    StoreTo, TokenFrom, Verify, VersionFrom,
 };
 
 /// When the model servers that most people run close a connection that is not used.
@@ -269,6 +269,10 @@ fn written_route(route: &Route) -> file::Route {
             decompressed: Size(capture.decompressed_bytes_max),
             depth: capture.depth_max,
         },
+        record: file::Record {
+            inputs: written_layout(&route.record.inputs),
+            outputs: written_layout(&route.record.outputs),
+        },
         redact: Ordered(
             route
                 .redact
@@ -289,6 +293,12 @@ fn written_route(route: &Route) -> file::Route {
                 .collect(),
         ),
     }
+}
+
+fn written_layout(layout: &Layout) -> file::Layout {
+    let path =
+        |keys: &Vec<String>| ["$"].into_iter().chain(keys.iter().map(String::as_str)).collect::<Vec<_>>().join(".");
+    file::Layout { rows: layout.rows.as_ref().map(path), columns: layout.columns.clone() }
 }
 
 fn written_sample(sample: &Sample) -> file::Sample {

@@ -11,7 +11,7 @@ use super::names::{Names, ROWS};
 use super::split::{self, Batch, Half, Items};
 use super::table;
 use super::value::{Object, Value};
-use super::{ClientId, Matter, Problem, Reading};
+use super::{ClientId, Matter, Problem, Reading, place};
 
 pub const NAME: &str = "json";
 
@@ -40,13 +40,22 @@ pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
     // Ray Serve's model multiplexing names the model in a header.
     let model = matter.request.header("serve_multiplexed_model_id");
     let (asked, answered) = (matter.request.form, matter.response.form);
+    let places = matter.places;
     let (request, first) = matter.request.open();
     let (response, second) = if matter.answered { matter.response.open() } else { (None, None) };
-    let question = request.map(|value| match asked {
-        Form::Csv => Question::table(value, table::answers(response.as_ref())),
-        _ => self::question(value),
+    let (told, response) = placed(response, places.response, Names::Outputs, places.columns[1]);
+    let (said, request) = placed(request, places.request, Names::Inputs, places.columns[0]);
+    let question = said.map(Question::Placed).or_else(|| {
+        request.map(|value| match asked {
+            Form::Csv => Question::table(value, table::answers(response.as_ref())),
+            _ => self::question(value),
+        })
     });
     let (input, output) = match (question, response) {
+        (question, _) if told.is_some() => {
+            let output = told.unwrap_or(Half::Absent);
+            (question.map_or(Half::Absent, |question| question.counted(output.count())), output)
+        }
         (question, Some(events)) if answered == Form::Events => {
             let output = Half::One(vec![(Cow::Borrowed(EVENTS), events)]);
             (question.map_or(Half::Absent, Question::alone), output)
@@ -66,6 +75,22 @@ pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
     reading.client_id = client_id;
     reading.model = model.map(Cow::Owned);
     reading
+}
+
+/// A side whose rows are where the route says, or its value.
+fn placed<'a>(
+    value: Option<Value<'a>>,
+    keys: Option<&[String]>,
+    names: Names,
+    columns: usize,
+) -> (Option<Half<'a>>, Option<Value<'a>>) {
+    match (value, keys) {
+        (Some(value), Some(keys)) => match place::half(value, keys, names, columns) {
+            Ok(half) => (Some(half), None),
+            Err(value) => (None, Some(value)),
+        },
+        (value, _) => (None, value),
+    }
 }
 
 /// The word for what a request was sent as.
@@ -127,6 +152,8 @@ pub enum Question<'a> {
         fields: Object<'a>,
         at: usize,
     },
+    /// Where the route says.
+    Placed(Half<'a>),
 }
 
 impl<'a> Question<'a> {
@@ -144,13 +171,28 @@ impl<'a> Question<'a> {
         match self {
             Question::One(fields) | Question::Perhaps { fields, .. } => Half::One(fields),
             Question::Sure(batch) => Half::Many(batch),
+            Question::Placed(half) => half,
+        }
+    }
+
+    /// The input to an answer of so many rows.
+    fn counted(self, count: Option<usize>) -> Half<'a> {
+        match self {
+            Question::Perhaps { fields, at } if fields[at].1.as_list().map(<[_]>::len) == count => {
+                Half::Many(take(fields, at))
+            }
+            question => question.alone(),
         }
     }
 
     /// Input and output, where the answer says whether a list is a batch.
     pub fn with(self, response: Value<'a>) -> (Half<'a>, Half<'a>) {
         match self {
-            Question::One(fields) => (Half::One(fields), single_answer(response)),
+            Question::One(fields) | Question::Placed(Half::One(fields)) => (Half::One(fields), single_answer(response)),
+            Question::Placed(half) => {
+                let output = answer(response, half.count().unwrap_or(1));
+                (half, output)
+            }
             Question::Sure(batch) => {
                 let output = answer(response, batch.count());
                 (Half::Many(batch), output)

@@ -15,6 +15,8 @@ pub mod side;
 pub mod names;
 pub mod split;
 pub mod table;
+pub mod columns;
+pub mod place;
 pub mod generic;
 pub mod v1;
 pub mod v2;
@@ -35,6 +37,8 @@ use std::borrow::Cow;
 
 use crate::config;
 
+pub use columns::{Applied, Columns};
+pub use place::Places;
 pub use recognise::{NamesIn, read, recognise};
 pub use side::Side;
 pub use value::{Object, Value};
@@ -122,6 +126,8 @@ pub struct Matter<'a> {
     pub response: Side<'a>,
     /// Whether the answer can hold outputs: a status below 400. Otherwise its body is an error text and not read.
     pub answered: bool,
+    /// Where the route says the rows are.
+    pub places: Places<'a>,
     pub limits: Limits,
 }
 
@@ -158,6 +164,8 @@ pub struct Reading<'a> {
     pub metadata: Vec<(String, String)>,
     /// Declared types: column (`inputs.x`) and the protocol's word for its type.
     pub types: Vec<(String, &'static str)>,
+    /// Of each side: the columns made of its only tensor, whose name says nothing of the single ones.
+    pub tensors: [Vec<String>; 2],
 }
 
 /// A client's id found in the request's body, with the keys it was found under (redaction asks).
@@ -183,6 +191,7 @@ impl<'a> Reading<'a> {
             error: None,
             metadata: Vec::new(),
             types: Vec::new(),
+            tensors: Default::default(),
         }
     }
 

@@ -7,10 +7,10 @@ use super::value::{Object, Value};
 use crate::config;
 
 /// A list up to this length becomes a column per item; a longer one stays a list in one column.
-pub const LIST_COLUMNS_MAX: usize = 256;
+pub const LIST_COLUMNS_MAX: usize = config::LIST_COLUMNS_MAX;
 
-/// What a lone scalar output is called.
-pub const PREDICTION: &str = "prediction";
+/// What a lone scalar output is called. A static: see [`Names::given`].
+static PREDICTION: &str = "prediction";
 
 /// What a bare list is called that is not split.
 pub const ROWS: &str = "rows";
@@ -59,10 +59,20 @@ impl Names {
         self.position(name).is_some()
     }
 
+    /// The position that a key stands for if it was given here. A client may call a feature `x0`: its key is told from ours by
+    /// where the text stands.
+    pub fn given(self, key: &str) -> Option<usize> {
+        let is = |name: &str| std::ptr::eq(name.as_ptr(), key.as_ptr()) && name.len() == key.len();
+        match self.position(key) {
+            Some(position) => self.at(position).is_some_and(is).then_some(position),
+            None => is(self.scalar()).then_some(0),
+        }
+    }
+
     /// The name of a lone scalar.
     pub fn scalar(self) -> &'static str {
         match self {
-            Names::Inputs => "x0",
+            Names::Inputs => X[0].as_str(),
             Names::Outputs => PREDICTION,
         }
     }

@@ -62,6 +62,8 @@ pub fn recognise(choice: ProtocolChoice, matter: &Matter<'_>) -> &'static Form {
     FORMS
         .iter()
         .find(|form| match choice {
+            // Who says where the rows are knows better than the look of the body.
+            ProtocolChoice::Auto if matter.is_placed() => form.pin == ProtocolChoice::Json,
             ProtocolChoice::Auto => (form.matches)(matter),
             pinned => form.pin == pinned,
         })

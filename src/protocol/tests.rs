@@ -18,6 +18,7 @@ fn matter<'a>(head: &'a HeaderMap, path: &'a str, request: &'a str, response: &'
         request: Side::read(head, request.as_bytes(), 64),
         response: Side::read(head, response.as_bytes(), 64),
         answered: true,
+        places: Places::default(),
         limits: limits(),
     }
 }
@@ -157,6 +158,7 @@ proptest! {
                 request: Side::read(&heads[0], &request, 8),
                 response,
                 answered: true,
+                places: Places::default(),
                 limits: limits(),
             };
             let _any = (form.matches)(&matter);

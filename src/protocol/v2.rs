@@ -45,11 +45,12 @@ pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
     let version = word(&matter.response, "model_version").or(path.and_then(|(_, version)| version.map(Cow::Borrowed)));
 
     let mut types = Vec::new();
-    let (input, first) = half(matter.request, "inputs", &mut types);
+    let mut tensors = [Vec::new(), Vec::new()];
+    let (input, first) = half(matter.request, "inputs", &mut types, &mut tensors[0]);
     let (output, second) = match matter.response {
         _ if !matter.answered => (Half::Absent, None),
         response if response.fields().is_some_and(|fields| field(fields, "outputs").is_some()) => {
-            half(response, "outputs", &mut types)
+            half(response, "outputs", &mut types, &mut tensors[1])
         }
         // Not this protocol's answer: an application that only takes its requests.
         response => {
@@ -65,6 +66,7 @@ pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
     reading.version = version;
     reading.client_id = client_id;
     reading.types = types;
+    reading.tensors = tensors;
     reading
 }
 
@@ -95,7 +97,12 @@ struct Tensor<'a> {
 }
 
 /// One side's tensors, which stand under `key`.
-fn half<'a>(side: Side<'a>, key: &str, types: &mut Vec<(String, &'static str)>) -> (Half<'a>, Option<Problem>) {
+fn half<'a>(
+    side: Side<'a>,
+    key: &str,
+    types: &mut Vec<(String, &'static str)>,
+    lone_columns: &mut Vec<String>,
+) -> (Half<'a>, Option<Problem>) {
     let tail = side.tail;
     let (value, problem) = side.open();
     let Some(value) = value else { return (Half::Absent, problem) };
@@ -118,7 +125,7 @@ fn half<'a>(side: Side<'a>, key: &str, types: &mut Vec<(String, &'static str)>) 
             }
         }
     }
-    (arranged(tensors, beside(fields), key, types), problem)
+    (arranged(tensors, beside(fields), key, types, lone_columns), problem)
 }
 
 fn tensor<'a>(value: Value<'a>, tail: &mut &'a [u8]) -> Result<Tensor<'a>, Problem> {
@@ -196,6 +203,7 @@ fn arranged<'a>(
     mut beside: Object<'a>,
     side: &str,
     types: &mut Vec<(String, &'static str)>,
+    lone_columns: &mut Vec<String>,
 ) -> Half<'a> {
     let count = tensors.first().and_then(Tensor::rows);
     // Rows of nothing (`[n, 0]`) are not bounded by the body.
@@ -217,6 +225,9 @@ fn arranged<'a>(
         match shape.as_slice() {
             [_] | [_, 1] => {
                 types.extend(declare(&name));
+                if lone {
+                    lone_columns.push(name.clone().into_owned());
+                }
                 columns.push((name, elements));
             }
             [count, width] if lone && *count > 0 && (2..=LIST_COLUMNS_MAX).contains(width) => {
@@ -226,6 +237,7 @@ fn arranged<'a>(
                 for (index, element) in elements.into_iter().enumerate() {
                     lists[index % width].push(element);
                 }
+                lone_columns.clone_from(&names);
                 columns.extend(names.into_iter().map(Cow::Owned).zip(lists));
             }
             shape => {

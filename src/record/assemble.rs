@@ -8,12 +8,12 @@ use super::body::{self, Copies};
 use super::call::Call;
 use super::models::Named;
 use super::prediction::{Envelope, Prediction, Predictions};
-use super::redact;
-use crate::config::{Bodies, ProtocolChoice, Side, VersionFrom};
+use super::redact::{self, Sight};
+use crate::config::{Bodies, ProtocolChoice, RedactRule, Side, VersionFrom};
 use crate::gateway::exchange::{Keep, Kept, Origin, Outcome};
 use crate::protocol::media;
 use crate::protocol::side::media_type;
-use crate::protocol::{self, ClientId, Limits, Matter, NamesIn, Reading, Value};
+use crate::protocol::{self, ClientId, Columns, Limits, Matter, NamesIn, Places, Reading, Value};
 
 /// Bytes of a client's id that are kept.
 const CLIENT_ID_BYTES_MAX: usize = 1024;
@@ -27,6 +27,10 @@ pub struct Parsed<'a> {
     pub reading: Reading<'a>,
     pub version: Option<Cow<'a, str>>,
     pub duplicate_keys: Vec<String>,
+    /// The route's rules, and what they mean by that.
+    pub rules: Cow<'a, [RedactRule]>,
+    /// What did not fit of the route's names and places, for people.
+    pub layout: Option<String>,
 }
 
 /// Reads both bodies by the route's protocol.
@@ -47,30 +51,53 @@ pub fn parse<'a>(call: &'a Call, copies: &'a Copies) -> Parsed<'a> {
         }
         None => None,
     };
-    let mut matter = Matter { path: &call.path, request, response, answered, limits };
+    let record = &route.record;
+    let places = Places {
+        request: record.inputs.rows.as_deref(),
+        response: record.outputs.rows.as_deref(),
+        columns: [record.inputs.columns.len(), record.outputs.columns.len()],
+    };
+    let mut matter = Matter { path: &call.path, request, response, answered, places, limits };
     let form = protocol::recognise(route.protocol, &matter);
-    let names = form.names;
-    if names == NamesIn::Body {
-        redact::withhold(&mut matter.request, &route.redact, Side::Inputs);
-        redact::withhold(&mut matter.response, &route.redact, Side::Outputs);
+    let mut layout = if read { matter.unplaced() } else { None };
+    let names = if matter.is_placed() { NamesIn::Rows } else { form.names };
+    let mut sights = [Sight::default(), Sight::default()];
+    if form.names == NamesIn::Body {
+        sights[0].at_positions = redact::withhold(&mut matter.request, &route.redact, Side::Inputs);
+        sights[1].at_positions = redact::withhold(&mut matter.response, &route.redact, Side::Outputs);
     }
-    let duplicate_keys = duplicate_keys(&matter);
+    // Where values stand at positions, a key may be one.
+    let repeated = |side: &protocol::Side<'_>, sight: &Sight<'_>| match sight.at_positions {
+        Some(_) => Vec::new(),
+        None => side.duplicate_keys.clone(),
+    };
+    let duplicate_keys =
+        duplicate_keys([repeated(&matter.request, &sights[0]), repeated(&matter.response, &sights[1])]);
     let named = redact::Named::of(&matter, &route.redact);
     let mut reading = (form.read)(matter);
     redact::withhold_taken(&mut reading, &named);
-    if names == NamesIn::Rows {
-        redact::withhold_rows(&mut reading, &route.redact);
+    for side in [Side::Inputs, Side::Outputs] {
+        let names = &record.side(side).columns;
+        let list = record.side(side).rows.as_ref().and_then(|keys| keys.last()).map(String::as_str);
+        sights[side as usize].list = list;
+        if !names.is_empty() {
+            let columns = Columns { names, giver: "the route names", list };
+            let applied = protocol::columns::apply(&mut reading, side, columns);
+            layout = layout.or_else(|| applied.misfit.clone());
+            sights[side as usize].given = Some((columns, applied));
+        }
     }
+    let rules = redact::settle(&mut reading, &route.redact, names, &sights);
     let version = version.or_else(|| reading.version.take());
-    Parsed { reading, version, duplicate_keys }
+    Parsed { reading, version, duplicate_keys, rules, layout }
 }
 
 /// Keys that occur twice on either side, each once.
-fn duplicate_keys(matter: &Matter<'_>) -> Vec<String> {
-    let mut names = matter.request.duplicate_keys.clone();
-    for key in &matter.response.duplicate_keys {
-        if !names.contains(key) {
-            names.push(key.clone());
+fn duplicate_keys([request, response]: [Vec<String>; 2]) -> Vec<String> {
+    let mut names = request;
+    for key in response {
+        if !names.contains(&key) {
+            names.push(key);
         }
     }
     names
@@ -78,7 +105,7 @@ fn duplicate_keys(matter: &Matter<'_>) -> Vec<String> {
 
 /// The record of a call, all fields but those that redaction sets.
 pub fn assemble<'a>(call: &'a Call, copies: &'a Copies, parsed: Parsed<'a>, model: Named) -> Predictions<'a> {
-    let Parsed { reading, version, duplicate_keys } = parsed;
+    let Parsed { reading, version, duplicate_keys, layout, .. } = parsed;
     let (parse_status, parse_error) = match reading.problem {
         Some(problem) => (problem.status, Some(problem.what)),
         None => (protocol::ParseStatus::Ok, None),
@@ -86,7 +113,7 @@ pub fn assemble<'a>(call: &'a Call, copies: &'a Copies, parsed: Parsed<'a>, mode
     let streamed = media_type(&call.response_headers).is_some_and(|name| media::is_stream(&name));
     let request_id = call.id.hyphenated().to_string();
     let envelope = Envelope {
-        metadata: metadata(call, reading.metadata, &duplicate_keys, model.asked),
+        metadata: metadata(call, reading.metadata, &duplicate_keys, model.asked, layout),
         model_name: model.name,
         model_version: version,
         occurred_at_us: call.arrived_at_us,
@@ -196,7 +223,7 @@ fn trace_id(head: &HeaderMap) -> Option<String> {
 
 /// Names in `metadata` that are weir's own. Of these, of kept headers' names, and of what begins like an answer's header, a
 /// client's tag is left out even where weir has nothing to say: nobody could tell it from weir's.
-const OWN_WORDS: [&str; 4] = ["duplicate_keys", "model_asked", "request_hmac", "response_hmac"];
+const OWN_WORDS: [&str; 5] = ["duplicate_keys", "layout", "model_asked", "request_hmac", "response_hmac"];
 /// Begins the names of an answer's headers.
 const ANSWER_HEADER: &str = "response.";
 
@@ -207,6 +234,7 @@ fn metadata(
     from_body: Vec<(String, String)>,
     duplicate_keys: &[String],
     model_asked: Option<String>,
+    layout: Option<String>,
 ) -> Vec<(String, String)> {
     let mut metadata: Vec<(String, String)> = Vec::new();
     let mut set = |name: String, value: String| match metadata.iter_mut().find(|(known, _)| *known == name) {
@@ -242,6 +270,9 @@ fn metadata(
     }
     if let Some(asked) = model_asked {
         set("model_asked".to_owned(), asked);
+    }
+    if let Some(layout) = layout {
+        set("layout".to_owned(), shorten(layout, CLIENT_ID_BYTES_MAX));
     }
     metadata
 }

@@ -1,5 +1,6 @@
 //! What a recorder thread calls: an exchange in, its messages out.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
@@ -105,7 +106,7 @@ impl Recorder {
         parsed.unwrap_or_else(|_| {
             error!(route = call.route.name, id = %call.id, "panicked while recording a call, kept it unparsed");
             let copies = Copies::sealed(call);
-            encode(self.predictions(call, &copies, unparsed()))
+            encode(self.predictions(call, &copies, unparsed(call)))
         })
     }
 
@@ -117,8 +118,9 @@ impl Recorder {
     }
 
     /// Assembles, names and redacts.
-    fn predictions<'a>(&self, call: &'a Call, copies: &'a Copies, parsed: Parsed<'a>) -> (String, Predictions<'a>) {
+    fn predictions<'a>(&self, call: &'a Call, copies: &'a Copies, mut parsed: Parsed<'a>) -> (String, Predictions<'a>) {
         let facts = Facts {
+            rules: std::mem::take(&mut parsed.rules),
             whole: parsed.reading.whole,
             client_id_keys: parsed.reading.client_id.as_ref().map(|found| found.keys),
         };
@@ -135,12 +137,14 @@ impl Recorder {
 }
 
 /// What stands for a call on which a parser panicked.
-fn unparsed() -> Parsed<'static> {
+fn unparsed(call: &Call) -> Parsed<'_> {
     let problem = || Some(Problem::new(ParseStatus::Invalid, "internal error"));
     Parsed {
         reading: Reading::blank(raw::NAME, merge([problem(), problem()])),
         version: None,
         duplicate_keys: Vec::new(),
+        rules: Cow::Borrowed(&call.route.redact),
+        layout: None,
     }
 }
 
@@ -153,7 +157,7 @@ mod tests {
     fn a_panic_while_parsing_costs_columns_only() {
         let call = call(r#"{"a":1}"#, r#"{"p":1}"#);
         let copies = Copies::sealed(&call);
-        let (topic, predictions) = recorder().predictions(&call, &copies, unparsed());
+        let (topic, predictions) = recorder().predictions(&call, &copies, unparsed(&call));
         let row = strict(cut::encode(predictions, wire::form(Format::Json), None)).remove(0);
         assert_eq!((topic.as_str(), &row["parse_status"]), ("churn", &"invalid".into()));
         assert_eq!(row["parse_error"], "request: internal error; response: internal error");
@@ -167,7 +171,7 @@ mod tests {
             }];
         });
         let copies = Copies::sealed(&call);
-        let (_, predictions) = recorder().predictions(&call, &copies, unparsed());
+        let (_, predictions) = recorder().predictions(&call, &copies, unparsed(&call));
         let row = strict(cut::encode(predictions, wire::form(Format::Json), None)).remove(0);
         assert_eq!(row.get("request_body"), None);
         assert!(row["metadata"].get("request_hmac").is_some());

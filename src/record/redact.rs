@@ -11,13 +11,18 @@
 //! to nothing at its place: rather one value too many is changed. What a rule does to what it finds is [`change::Change`].
 
 mod change;
+mod columns;
 mod copies;
 mod hidden;
 mod mask;
 mod paths;
 mod taken;
 
+use std::borrow::Cow;
+
 use change::hmac;
+use columns::Given;
+use hidden::Hides;
 pub use taken::Named;
 
 use super::body::Copies;
@@ -26,66 +31,125 @@ use super::prediction::Predictions;
 use crate::config::{Bodies, RedactAction, RedactRule, Side, VersionFrom};
 use crate::gateway::exchange::Origin;
 use crate::protocol::names::Names;
-use crate::protocol::{self, Object, ParseStatus, Problem, Reading, Value};
+use crate::protocol::{self, Applied, Columns, NamesIn, Object, ParseStatus, Problem, Reading, Value};
+
+/// Why a side is withheld of which a rule could not be followed.
+const NO_COLUMN: &str = "a rule's name is no column; `weir map` shows the columns";
 
 /// What redaction must know beyond the record itself.
-pub struct Facts {
+pub struct Facts<'r> {
+    /// The rules as [`settle`] found them.
+    pub rules: Cow<'r, [RedactRule]>,
     /// Whether the request, and the answer, were parsed to their ends.
     pub whole: [bool; 2],
     /// The keys under which the client's id stood in the request's body, if it did.
     pub client_id_keys: Option<&'static [&'static str]>,
 }
 
-/// Takes a side from every parser, before any has seen it, if rules by name could not find their fields in it.
-pub fn withhold(body: &mut protocol::Side<'_>, rules: &[RedactRule], side: Side) {
+/// Takes a side from every parser, before any has seen it, if rules by name could not find their fields in it. If they could,
+/// were its values named, the reason is returned: [`settle`] decides.
+pub fn withhold(body: &mut protocol::Side<'_>, rules: &[RedactRule], side: Side) -> Option<&'static str> {
     if rules.is_empty() {
-        return;
+        return None;
     }
-    let Ok(value) = &body.value else { return };
-    if let Some(why) = hidden::hides_names(value, rules, side) {
-        let problem = Problem::new(ParseStatus::Unsupported, format!("redaction could miss a field here: {why}"));
-        // The names of keys may be those of a table's rows.
-        body.duplicate_keys.clear();
-        body.bytes = Err(problem.clone());
-        body.value = Err(problem);
+    let Ok(value) = &body.value else { return None };
+    match hidden::hides_names(value, rules, side)? {
+        Hides::Positions(why) => Some(why),
+        Hides::Always(why) => {
+            let problem = Problem::new(ParseStatus::Unsupported, format!("redaction could miss a field here: {why}"));
+            // The names of keys may be those of a table's rows.
+            body.duplicate_keys.clear();
+            body.bytes = Err(problem.clone());
+            body.value = Err(problem);
+            None
+        }
     }
 }
 
-/// As [`withhold`], for a protocol whose names only become keys in its rows: looks at those.
-pub fn withhold_rows(reading: &mut Reading<'_>, rules: &[RedactRule]) {
-    if rules.is_empty() {
-        return;
-    }
+/// What is known of one side when its rows are read and have got their names.
+#[derive(Default)]
+pub struct Sight<'a> {
+    /// Why the body would be withheld if its values had no names.
+    pub at_positions: Option<&'static str>,
+    /// The names that were given to its values, and what became of them.
+    pub given: Option<(Columns<'a>, Applied)>,
+    /// The key of the list of rows, where the route names it.
+    pub list: Option<&'a str>,
+}
+
+/// Withholds the sides in whose rows rules by name could not find their fields, and returns all that the rules mean where values
+/// at positions have got names. A name that was given lets a value be kept only if every value on that side has its name, and
+/// every rule is one for a name that is there.
+pub fn settle<'r>(
+    reading: &mut Reading<'_>,
+    rules: &'r [RedactRule],
+    names: NamesIn,
+    sights: &[Sight<'_>; 2],
+) -> Cow<'r, [RedactRule]> {
+    let mut settled = Cow::Borrowed(rules);
     for side in [Side::Inputs, Side::Outputs] {
-        let why = reading.rows.iter_mut().find_map(|row| {
-            let fields = match side {
-                Side::Inputs => &mut row.inputs,
-                Side::Outputs => &mut row.outputs,
-            };
-            let value = Value::Object(std::mem::take(fields));
-            let why = hidden::hides_names_in_row(&value, rules, side);
-            if let Value::Object(taken) = value {
-                *fields = taken;
+        if !rules.iter().any(|rule| rule.side == side) {
+            continue;
+        }
+        let Sight { at_positions, given, list } = &sights[side as usize];
+        let (mut why, mut found) = (*at_positions, Cow::Borrowed(rules));
+        if let Some((columns, applied)) = given {
+            let tensor = reading.tensors[side as usize].clone();
+            let given = Given { side, names: columns.names, tensor: &tensor };
+            let meant = given.meant(rules);
+            settled.to_mut().extend(meant.iter().cloned());
+            if (applied.renamed || applied.listed) && !given.resolves(rules, reading) {
+                why = why.or(Some(NO_COLUMN));
+            } else if applied.is_whole() {
+                why = None;
+                found.to_mut().extend(meant);
             }
-            why
-        });
+        }
+        if why.is_none() && names == NamesIn::Rows {
+            why = hides_in_rows(reading, &found, side, *list);
+        }
         if let Some(why) = why {
             withhold_side(reading, side, why);
         }
     }
+    settled
+}
+
+/// As [`withhold`], for names that only become keys in the rows.
+fn hides_in_rows(
+    reading: &mut Reading<'_>,
+    rules: &[RedactRule],
+    side: Side,
+    list: Option<&str>,
+) -> Option<&'static str> {
+    reading.rows.iter_mut().find_map(|row| {
+        let fields = match side {
+            Side::Inputs => &mut row.inputs,
+            Side::Outputs => &mut row.outputs,
+        };
+        let value = Value::Object(std::mem::take(fields));
+        let why = hidden::hides_names_in_row(&value, rules, side, list);
+        if let Value::Object(taken) = value {
+            *fields = taken;
+        }
+        why
+    })
 }
 
 /// As [`withhold`], for rules whose name the protocol took apart: `named` is what the bodies held.
 pub fn withhold_taken(reading: &mut Reading<'_>, named: &Named<'_>) {
     for (gone, side) in named.gone(reading).into_iter().zip([Side::Inputs, Side::Outputs]) {
         if gone {
-            withhold_side(reading, side, "a rule's name is no column; `weir map` shows the columns");
+            withhold_side(reading, side, NO_COLUMN);
         }
     }
 }
 
 /// Takes a side out of every row.
 fn withhold_side(reading: &mut Reading<'_>, side: Side, why: &str) {
+    if side == Side::Inputs {
+        reading.client_id = None;
+    }
     for row in &mut reading.rows {
         match side {
             Side::Inputs => row.inputs.clear(),
@@ -108,8 +172,8 @@ fn withhold_side(reading: &mut Reading<'_>, side: Side, why: &str) {
 }
 
 /// Applies the route's rules to all that would be kept. `key` makes the HMACs.
-pub fn redact(predictions: &mut Predictions<'_>, call: &Call, copies: &Copies, facts: &Facts, key: &[u8]) {
-    let rules = &call.route.redact;
+pub fn redact(predictions: &mut Predictions<'_>, call: &Call, copies: &Copies, facts: &Facts<'_>, key: &[u8]) {
+    let rules = facts.rules.as_ref();
     if rules.is_empty() {
         return;
     }

@@ -17,6 +17,7 @@ mod hidden_names;
 mod keys;
 mod lighter;
 mod limits;
+mod named_positions;
 mod properties;
 pub(crate) mod protobuf;
 mod redaction;
@@ -56,6 +57,7 @@ pub(crate) fn route() -> Route {
             decompressed_bytes_max: 8 << 20,
             depth_max: 64,
         },
+        record: crate::config::Record::default(),
         redact: Vec::new(),
     }
 }

@@ -4,6 +4,7 @@
 mod connect;
 mod kafka;
 mod properties;
+mod record;
 mod redact;
 mod routes;
 mod sample;

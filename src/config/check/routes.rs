@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Rules;
+use super::record::record;
 use super::redact::redact;
 use super::sample::sample;
 use crate::config::file::{self, File, HeaderChoice};
@@ -78,6 +79,7 @@ fn route(at: &Rules<'_>, name: &str, file: &file::Route, only: bool, memory: &Me
         concurrency_max: at.range(&key("concurrency"), file.concurrency.0, 1, CONCURRENCY_MAX)?,
         labels: labels(at, name, &file.labels)?,
         capture: capture(at, name, &file.capture, memory)?,
+        record: record(at, name, file)?,
         redact: redact(at, name, file)?,
     })
 }

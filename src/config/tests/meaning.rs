@@ -212,3 +212,26 @@ fn a_file_is_loaded_by_its_name() {
     std::fs::write(file.path(), [0xff, 0xfe]).unwrap();
     assert!(Config::load(file.path()).unwrap_err().what.contains("UTF-8"));
 }
+
+#[test]
+fn rows_and_columns_are_read_and_read_back_as_they_were_written() {
+    let config = with(
+        "    record: { inputs: { rows: $.payload.items, columns: [age, plan] }, outputs: { rows: $, columns: [score] } }\n",
+    );
+    let record = &config.routes[0].record;
+    assert_eq!(record.inputs.rows.as_deref(), Some(&["payload".to_owned(), "items".to_owned()][..]));
+    assert_eq!(record.outputs.rows.as_deref(), Some(&[][..]));
+    assert_eq!(
+        (&record.inputs.columns, &record.outputs.columns),
+        (&vec!["age".into(), "plan".into()], &vec!["score".into()])
+    );
+    assert_eq!(good(&config.to_yaml_effective()), config);
+    let too_many = (0..257).map(|n| format!("c{n}")).collect::<Vec<_>>().join(", ");
+    let error = config_error(&format!("    record: {{ inputs: {{ columns: [{too_many}] }} }}\n"));
+    assert!(error.what.contains("the limit is 256"), "{error}");
+}
+
+#[track_caller]
+fn config_error(more: &str) -> ConfigError {
+    super::config(&format!("{SMALLEST}{more}")).expect_err("the configuration is wrong")
+}

@@ -18,7 +18,7 @@ error: unknown key `upsteam` in `routes.churn`
   |
 4 |     upsteam: http://127.0.0.1:8000
   |     ^^^^^^^ did you mean `upstream`?
-  = allowed here: path, upstream, model, version, protocol, timeouts, retry, concurrency, labels, capture, redact
+  = allowed here: path, upstream, model, version, protocol, timeouts, retry, concurrency, labels, capture, record, redact
 ",
     );
 }

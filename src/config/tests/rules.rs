@@ -103,6 +103,14 @@ refused_after_smallest! {
     a_method_that_is_none: "    capture: { methods: [PREDICT] }", "5:25", "`PREDICT`", "POST";
     no_method: "    capture: { methods: [] }", "5:25", "nothing would be recorded", "mode: off";
     too_deep: "    capture: { depth: 1000 }", "5:23", "too large", "1 to 128";
+    rows_at_no_path: "    record: { inputs: { rows: data } }", "5:31", "must begin with `$.`", "`$.data`";
+    rows_at_a_json_pointer: "    record: { inputs: { rows: /a/b } }", "5:31", "must begin with `$.`", "`$.a.b`";
+    rows_at_a_pattern: "    record: { outputs: { rows: '$.a[*]' } }", "5:32", "not a path of keys", "$.payload.items";
+    rows_of_a_protocol: "    protocol: v2\n    record: { inputs: { rows: $.a } }", "6:31", "only `protocol: json`", "remove it";
+    a_column_without_a_name: "    record: { inputs: { columns: [a, ''] } }", "5:34", "column 1 has no name", "[age, plan]";
+    a_column_twice: "    record: { inputs: { columns: [a, b, a] } }", "5:34", "`a` names two columns", "a name of its own";
+    a_column_named_by_its_position: "    record: { inputs: { columns: [x1, x0] } }", "5:34", "`x1` is what a value without a name is called", "another name";
+    an_unknown_key_of_rows: "    record: { inputs: { colums: [a] } }", "5:25", "unknown key `colums`", "`columns`";
     a_redaction_without_a_side: "    redact: { email: drop }", "5:15", "inputs or the outputs", "`inputs.email`";
     a_redaction_of_nothing: "    redact: { inputs.: drop }", "5:15", "does not name a key", "inputs.email";
     a_redaction_by_pattern: "    redact: { 'inputs.*_note': drop }", "5:15", "pattern", "the key itself";

@@ -81,6 +81,7 @@ pub(crate) fn route(upstream: SocketAddr) -> Route {
             decompressed_bytes_max: 1 << 20,
             depth_max: 64,
         },
+        record: crate::config::Record::default(),
         redact: Vec::new(),
     }
 }

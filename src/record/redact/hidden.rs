@@ -90,23 +90,40 @@ const NAME: &[&str] = &[
 /// Keys of what a name beside them names.
 const NAMED: &[&str] = &["value", "values", "val", "v", "data", "contents", "datatype", "dtype", "shape"];
 
+/// What hides names in a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hides {
+    /// Whatever is made of the body.
+    Always(&'static str),
+    /// Unless somebody names the values.
+    Positions(&'static str),
+}
+
+const POSITIONS: &str = "values at positions, and rules only for names";
+
 /// What hides names in the body of one side; `None`: its names are its keys.
-pub fn hides_names(body: &Value<'_>, rules: &[RedactRule], side: Side) -> Option<&'static str> {
+pub fn hides_names(body: &Value<'_>, rules: &[RedactRule], side: Side) -> Option<Hides> {
     let names = RuleNames::of(rules, side);
     let mut keys_found = false;
     let found = look(body, &names, &mut keys_found);
-    found.or_else(|| {
+    found.map(Hides::Always).or_else(|| {
         let matters = !names.by_name.is_empty() && !names.has_positions && !keys_found;
         let positional = match side {
             Side::Inputs => is_positional(body) || at_any_batch(body, &is_positional),
             Side::Outputs => holds_texts(body) || at_any_batch(body, &holds_texts),
         };
-        (matters && positional).then_some("values at positions, and rules only for names")
+        (matters && positional).then_some(Hides::Positions(POSITIONS))
     })
 }
 
-/// As [`hides_names`], for one row that a protocol has given its names: values at positions stand under positional names.
-pub fn hides_names_in_row(row: &Value<'_>, rules: &[RedactRule], side: Side) -> Option<&'static str> {
+/// As [`hides_names`], for one row that a protocol has given its names: values at positions stand under positional names, or in
+/// a list that could not be split, `list` if the route names its key.
+pub fn hides_names_in_row(
+    row: &Value<'_>,
+    rules: &[RedactRule],
+    side: Side,
+    list: Option<&str>,
+) -> Option<&'static str> {
     let names = RuleNames::of(rules, side);
     if names.by_name.is_empty() {
         return None;
@@ -116,13 +133,15 @@ pub fn hides_names_in_row(row: &Value<'_>, rules: &[RedactRule], side: Side) -> 
         let positions = Names::of(side);
         let unnamed =
             |key: &str| key == media::TEXT || key == ROWS || key == positions.list() || positions.is_position(key);
-        let positional = matches!(row, Value::Object(fields) if fields.iter().any(|(key, _)| unnamed(key)));
-        (!names.has_positions && !keys_found && positional).then_some("values at positions, and rules only for names")
+        let positional = matches!(row, Value::Object(fields) if fields.iter().any(|(key, value)| {
+            unnamed(key) || (list == Some(key.as_ref()) && is_positional(value))
+        }));
+        (!names.has_positions && !keys_found && positional).then_some(POSITIONS)
     })
 }
 
 /// The names that the rules of one side look for.
-struct RuleNames<'r> {
+pub struct RuleNames<'r> {
     /// Each key of each path.
     by_name: Vec<&'r str>,
     /// Whole paths of several keys, as texts may write them.
@@ -131,7 +150,7 @@ struct RuleNames<'r> {
 }
 
 impl<'r> RuleNames<'r> {
-    fn of(rules: &'r [RedactRule], side: Side) -> RuleNames<'r> {
+    pub fn of(rules: &'r [RedactRule], side: Side) -> RuleNames<'r> {
         let positions = Names::of(side);
         let rules = || rules.iter().filter(move |rule| rule.side == side);
         RuleNames {
@@ -143,6 +162,11 @@ impl<'r> RuleNames<'r> {
                 })
             }),
         }
+    }
+
+    /// Whether a rule could mean what a column of this name holds.
+    pub fn means(&self, column: &str) -> bool {
+        self.named_by(column).is_some() || self.decorated_in(column)
     }
 
     fn iter(&self) -> impl Iterator<Item = &str> {
@@ -167,9 +191,7 @@ fn look(value: &Value<'_>, names: &RuleNames<'_>, keys_found: &mut bool) -> Opti
     match value {
         Value::Text(text) => text_hides(text, names),
         Value::List(items) => items.iter().find_map(|item| match item {
-            Value::Text(text) if names.named_by(text).is_some() || names.decorated_in(text) => {
-                Some("a redacted field's name in a list")
-            }
+            Value::Text(text) if names.means(text) => Some("a redacted field's name in a list"),
             item => look(item, names, keys_found),
         }),
         Value::Object(fields) => {

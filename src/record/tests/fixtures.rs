@@ -2,7 +2,7 @@
 //!
 //! A fixture holds `request` and `response` (`headers`, a body as `json`, `text`,
 //! `base64`, or `gzip` of a text, and `broken` where its transfer broke off),
-//! optionally `path`, `status`, `route` (`protocol`, `rows`, `bodies`, `rows_max`, `model`, `version`), and `rows`: the
+//! optionally `path`, `status`, `route` (`protocol`, `rows`, `bodies`, `rows_max`, `model`, `version`, `record`), and `rows`: the
 //! fields that each message must have, whole values compared. A field that is expected to be `null` must be absent or
 //! null.
 
@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::*;
-use crate::config::VersionFrom;
+use crate::config::{Layout, Record, VersionFrom};
 
 fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
@@ -98,12 +98,23 @@ fn fixture_call(fixture: &Value) -> Call {
     if let Some(rows_max) = settings["rows_max"].as_u64() {
         route.capture.rows_max = usize::try_from(rows_max).expect("a number of rows");
     }
+    route.record =
+        Record { inputs: layout(&settings["record"]["inputs"]), outputs: layout(&settings["record"]["outputs"]) };
     route.model = settings["model"].as_str().map(str::to_owned);
     route.version = settings["version"]
         .as_array()
         .map(|keys| VersionFrom::Response(keys.iter().map(|key| key.as_str().expect("a key").to_owned()).collect()));
     call.route = Arc::new(route);
     call
+}
+
+fn layout(side: &Value) -> Layout {
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let keys = |path: &str| path.split('.').skip(1).map(str::to_owned).collect();
+    Layout {
+        rows: side["rows"].as_str().map(keys),
+        columns: side["columns"].as_array().map(|names| names.iter().map(text).collect()).unwrap_or_default(),
+    }
 }
 
 fn body(side: &Value) -> Bytes {

@@ -1,0 +1,40 @@
+//! `record:` of a route as it is written: where rows are, and what their columns are called.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the bodies of a route cannot say of themselves.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Record {
+    /// Of the request.
+    #[serde(skip_serializing_if = "Layout::is_empty")]
+    pub inputs: Layout,
+    /// Of the answer.
+    #[serde(skip_serializing_if = "Layout::is_empty")]
+    pub outputs: Layout,
+}
+
+/// Rows and columns of one side.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Layout {
+    /// Where the rows are in a body of JSON: `$.payload.items`, or `$` for the whole body. Default: found by its shape.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<String>,
+    /// Names of the values of a row that has no keys, in their order. Default: what the protocol says, else `x0..`, `y0..`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
+}
+
+impl Record {
+    pub fn is_empty(&self) -> bool {
+        *self == Record::default()
+    }
+}
+
+impl Layout {
+    fn is_empty(&self) -> bool {
+        *self == Layout::default()
+    }
+}
