@@ -30,10 +30,11 @@ pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
     };
     let message =
         response.map(|value| if streamed { assembled(&value, matter.limits.depth_max) } else { whole(value) });
-    let (message, partial, error) = match message {
-        Some(Message { fields, ended, error }) => (Some(fields), !ended, error),
-        None => (None, false, None),
+    let (message, ended, error) = match message {
+        Some(Message { fields, ended, error }) => (Some(fields), ended, error),
+        None => (None, None, None),
     };
+    let second = stream::hindrance(second, ended);
     let version = message
         .as_ref()
         .and_then(|fields| fields.iter().find(|(key, _)| key == MODEL).and_then(|(_, model)| model.as_word()));
@@ -41,14 +42,15 @@ pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
     let mut reading = Halves { input, output, problems: [first, second] }.reading(NAME, &matter.limits);
     reading.model = model;
     reading.version = version;
-    reading.partial = partial;
+    reading.ended = ended;
     reading.error = error;
     reading
 }
 
 struct Message<'a> {
     fields: Object<'a>,
-    ended: bool,
+    /// As in [`Reading`].
+    ended: Option<bool>,
     error: Option<String>,
 }
 
@@ -58,7 +60,7 @@ fn whole(value: Value<'_>) -> Message<'_> {
     let blocks = value.get(&[CONTENT]).and_then(Value::as_list).unwrap_or_default().to_vec();
     let reason = value.get(&["stop_reason"]).cloned();
     let fields = columns(blocks, reason, &value);
-    Message { fields, ended: true, error }
+    Message { fields, ended: None, error }
 }
 
 fn columns<'a>(blocks: Vec<Value<'a>>, reason: Option<Value<'a>>, message: &Value<'a>) -> Object<'a> {
@@ -140,7 +142,7 @@ fn assembled<'a>(list: &Value<'a>, depth_max: usize) -> Message<'a> {
         message.push((Cow::Borrowed(USAGE), Value::Object(usage)));
     }
     message.extend(sequence.map(|sequence| (Cow::Borrowed("stop_sequence"), sequence)));
-    Message { fields: columns(blocks, reason, &Value::Object(message)), ended, error }
+    Message { fields: columns(blocks, reason, &Value::Object(message)), ended: Some(ended), error }
 }
 
 /// The later count of each kind of token is the whole one.

@@ -42,7 +42,8 @@ pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
     let client_id = generic::client_id(&matter);
     let (request, first) = matter.request.open();
     let (response, second) = if matter.answered { matter.response.open() } else { (None, None) };
-    let partial = streamed && response.as_ref().is_some_and(|list| !ended(list));
+    let ended = response.as_ref().filter(|_| streamed).map(ended);
+    let second = stream::hindrance(second, ended);
     let error =
         response.as_ref().filter(|_| streamed).and_then(|list| stream::payloads(list).find_map(stream::error_text));
     let input = match request {
@@ -58,7 +59,7 @@ pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
     };
     let mut reading = Halves { input, output, problems: [first, second] }.reading(NAME, &matter.limits);
     reading.client_id = client_id;
-    reading.partial = partial;
+    reading.ended = ended;
     reading.error = error;
     reading
 }

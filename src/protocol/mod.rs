@@ -156,8 +156,8 @@ pub struct Reading<'a> {
     pub problem: Option<Problem>,
     /// Whether the request, and the answer, were read to their ends into the rows.
     pub whole: [bool; 2],
-    /// Of a stream: whether its end mark never came.
-    pub partial: bool,
+    /// Of a stream whose protocol has an end mark: whether it came. Nothing that counts comes after it.
+    pub ended: Option<bool>,
     /// What the model said went wrong, within an answer that began well.
     pub error: Option<String>,
     /// What the protocol has beside inputs and outputs, for `metadata`.
@@ -187,7 +187,7 @@ impl<'a> Reading<'a> {
             row_count: 1,
             problem,
             whole: [false; 2],
-            partial: false,
+            ended: None,
             error: None,
             metadata: Vec::new(),
             types: Vec::new(),

@@ -36,7 +36,7 @@ pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
         Some(Value::Object(fields)) => Half::One(stream::request(fields)),
         Some(other) => Half::One(vec![(Cow::Borrowed("prompt"), other)]),
     };
-    let mut partial = false;
+    let mut ended = None;
     let mut error = None;
     let output = match response {
         None => Half::Absent,
@@ -44,14 +44,15 @@ pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
         Some(Value::List(pieces)) if streamed => {
             error = pieces.iter().find_map(stream::error_text);
             let (fields, done) = assembled(&pieces);
-            partial = !done;
+            ended = Some(done);
             Half::One(fields)
         }
         Some(value) => Half::One(assembled(&[value]).0),
     };
+    let second = stream::hindrance(second, ended);
     let mut reading = Halves { input, output, problems: [first, second] }.reading(NAME, &matter.limits);
     reading.model = model;
-    reading.partial = partial;
+    reading.ended = ended;
     reading.error = error;
     reading
 }

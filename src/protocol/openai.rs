@@ -61,10 +61,11 @@ pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
         (_, Some(other)) => Half::One(vec![(Cow::Borrowed("input"), other)]),
     };
     let version = answer.model;
+    let second = stream::hindrance(second, answer.ended);
     let mut reading = Halves { input, output: answer.output, problems: [first, second] }.reading(NAME, &matter.limits);
     reading.model = model;
     reading.version = version;
-    reading.partial = answer.partial;
+    reading.ended = answer.ended;
     reading.error = answer.error;
     reading.types = answer.types;
     reading
@@ -75,14 +76,15 @@ struct Answer<'a> {
     output: Half<'a>,
     /// The name that the model answers by.
     model: Option<Cow<'a, str>>,
-    partial: bool,
+    /// As in [`Reading`].
+    ended: Option<bool>,
     error: Option<String>,
     types: Vec<(String, &'static str)>,
 }
 
 impl Default for Answer<'_> {
     fn default() -> Self {
-        Answer { output: Half::Absent, model: None, partial: false, error: None, types: Vec::new() }
+        Answer { output: Half::Absent, model: None, ended: None, error: None, types: Vec::new() }
     }
 }
 

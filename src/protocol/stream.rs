@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::media::events;
 use super::value::{Object, Value};
+use super::{ParseStatus, Problem};
 
 /// Column of an answer's text.
 pub const CONTENT: &str = "content";
@@ -104,6 +105,12 @@ impl<'a> Joined<'a> {
 /// The payloads of a stream's list.
 pub fn payloads<'v, 'a>(list: &'v Value<'a>) -> impl Iterator<Item = &'v Value<'a>> {
     list.as_list().unwrap_or_default().iter().map(events::payload)
+}
+
+/// What hindered reading an answer whole. Clients close the connection once they have read the end mark, before the transfer is over: nothing
+/// is missing then.
+pub fn hindrance(problem: Option<Problem>, ended: Option<bool>) -> Option<Problem> {
+    problem.filter(|problem| ended != Some(true) || problem.status != ParseStatus::Truncated)
 }
 
 /// The text of an error that stands in an answer: `{"error": {"message": ..}}` or `{"error": ".."}`.

@@ -26,7 +26,6 @@ pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
     let (request, first) = matter.request.open();
     let (response, second) = if matter.answered { matter.response.open() } else { (None, None) };
     let error = response.as_ref().and_then(|value| stream::payloads(value).find_map(stream::error_text));
-    let partial = streamed && second.is_some();
     let mut fields = match response {
         Some(events) if streamed => Some(assembled(&events)),
         Some(Value::Object(fields)) => Some(fields),
@@ -48,7 +47,6 @@ pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
     let mut reading = Halves { input, output, problems: [first, second] }.reading(NAME, &matter.limits);
     reading.model = model.or(path.map(|(model, _)| Cow::Borrowed(model)));
     reading.version = version.or(path.and_then(|(_, version)| version.map(Cow::Borrowed)));
-    reading.partial = partial;
     reading.error = error;
     reading
 }

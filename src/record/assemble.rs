@@ -111,6 +111,18 @@ pub fn assemble<'a>(call: &'a Call, copies: &'a Copies, parsed: Parsed<'a>, mode
         None => (protocol::ParseStatus::Ok, None),
     };
     let streamed = media_type(&call.response_headers).is_some_and(|name| media::is_stream(&name));
+    let ended = reading.ended.filter(|_| streamed);
+    // Whoever leaves after the end mark has the whole answer: so do clients that close the connection when they have read it.
+    let outcome = match call.outcome {
+        Outcome::ClientAborted if ended == Some(true) => Outcome::Complete,
+        outcome => outcome,
+    };
+    let partial = match ended {
+        Some(true) => false,
+        Some(false) if call.response.kept == Kept::Whole => true,
+        // No end mark to look for, or it may stand in what was not kept.
+        _ => streamed && (call.outcome != Outcome::Complete || !call.response.ended),
+    };
     let request_id = call.id.hyphenated().to_string();
     let envelope = Envelope {
         metadata: metadata(call, reading.metadata, &duplicate_keys, model.asked, layout),
@@ -121,7 +133,7 @@ pub fn assemble<'a>(call: &'a Call, copies: &'a Copies, parsed: Parsed<'a>, mode
         trace_id: trace_id(&call.request_headers),
         row_count: reading.row_count,
         status_code: call.status.map(|status| status.as_u16()),
-        outcome: call.outcome.word(),
+        outcome: outcome.word(),
         origin: match call.origin {
             Origin::Model => "model",
             Origin::Gateway => "gateway",
@@ -138,7 +150,7 @@ pub fn assemble<'a>(call: &'a Call, copies: &'a Copies, parsed: Parsed<'a>, mode
         request_bytes: call.request.seen_bytes,
         response_bytes: call.response.seen_bytes,
         streamed,
-        partial: streamed && (reading.partial || call.outcome != Outcome::Complete || !call.response.ended),
+        partial,
         parse_status,
         parse_error,
         error: error(call, copies).or(reading.error),

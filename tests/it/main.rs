@@ -37,6 +37,7 @@ mod s3_faults;
 mod s3_store;
 mod sampling;
 mod secrets;
+mod servers_chat;
 mod shared_store;
 mod stop;
 mod torture;

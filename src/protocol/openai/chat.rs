@@ -134,7 +134,7 @@ fn assembled<'a>(list: &Value<'a>) -> Answer<'a> {
     }
     let model = field(&top, MODEL).and_then(Value::as_word);
     let choices = choices.into_iter().map(grown).collect();
-    Answer { output: Half::One(columns(choices, rest(top))), model, partial: !done, error, ..Answer::default() }
+    Answer { output: Half::One(columns(choices, rest(top))), model, ended: Some(done), error, ..Answer::default() }
 }
 
 fn grow<'a>(choice: &mut Growing<'a>, piece: &Value<'a>) {

@@ -25,7 +25,7 @@ pub(super) fn answer(value: Value<'_>, streamed: bool) -> Answer<'_> {
     let last = stream::payloads(&value).find(|event| kind(event).is_some_and(|kind| LAST.contains(&kind.as_str())));
     if let Some(Value::Object(fields)) = last.and_then(|event| event.get(&["response"])) {
         let answer = whole(fields.clone());
-        return Answer { error: error.or(answer.error), ..answer };
+        return Answer { ended: Some(true), error: error.or(answer.error), ..answer };
     }
     // Cut: the pieces that came.
     let mut content = Joined::default();
@@ -40,7 +40,7 @@ pub(super) fn answer(value: Value<'_>, streamed: bool) -> Answer<'_> {
     let mut fields = Object::new();
     set(&mut fields, CONTENT, content.into_text().map(Value::Text));
     set(&mut fields, MODEL, model.clone().map(Value::Text));
-    Answer { output: Half::One(fields), model, partial: true, error, ..Answer::default() }
+    Answer { output: Half::One(fields), model, ended: Some(false), error, ..Answer::default() }
 }
 
 fn whole(mut fields: Object<'_>) -> Answer<'_> {

@@ -70,9 +70,12 @@ fn fixture_call(fixture: &Value) -> Call {
     let mut call = call(body(&fixture["request"]), body(&fixture["response"]));
     call.request_headers = head(&fixture["request"]);
     call.response_headers = head(&fixture["response"]);
-    // The transfer broke off.
+    // The transfer broke off, of an answer because the client left.
     call.request.ended = !fixture["request"]["broken"].as_bool().unwrap_or(false);
     call.response.ended = !fixture["response"]["broken"].as_bool().unwrap_or(false);
+    if !call.response.ended {
+        call.outcome = Outcome::ClientAborted;
+    }
     if let Some(path) = fixture["path"].as_str() {
         call.path = path.to_owned();
     }

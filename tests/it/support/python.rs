@@ -38,14 +38,24 @@ pub fn environment(file: &str, content: &str) -> PathBuf {
 
 /// A command of the environment's Python, in the scripts' folder.
 pub fn python(arguments: &[&str]) -> Command {
-    let mut command = Command::new(bin().join("python"));
+    python_of(bin(), arguments)
+}
+
+/// The same of another environment, by its `bin`.
+pub fn python_of(bin: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(bin.join("python"));
     command.args(arguments).current_dir(scripts()).env("PYTHONDONTWRITEBYTECODE", "1");
     command
 }
 
 /// Runs a script and returns what it printed; panics with its errors if it fails.
 pub fn run(arguments: &[&str]) -> String {
-    let output = python(arguments).output().expect("python runs");
+    run_of(bin(), arguments)
+}
+
+/// The same of another environment, by its `bin`.
+pub fn run_of(bin: &Path, arguments: &[&str]) -> String {
+    let output = python_of(bin, arguments).output().expect("python runs");
     assert!(
         output.status.success(),
         "{arguments:?} failed:\n{}{}",
@@ -69,12 +79,14 @@ pub struct Server {
 impl Server {
     /// FastAPI under uvicorn.
     pub fn fastapi() -> Server {
-        Server::start(|port| python(&["-m", "uvicorn", "fastapi_app:app", "--log-level", "warning", "--port", port]))
+        Server::start("/healthz", |port| {
+            python(&["-m", "uvicorn", "fastapi_app:app", "--log-level", "warning", "--port", port])
+        })
     }
 
     /// Flask under gunicorn.
     pub fn flask() -> Server {
-        Server::start(|port| {
+        Server::start("/healthz", |port| {
             let bind = format!("127.0.0.1:{port}");
             python(&["-m", "gunicorn", "flask_app:app", "--threads", "4", "--log-level", "warning", "--bind", &bind])
         })
@@ -82,28 +94,29 @@ impl Server {
 
     /// The same two, which write their predictions to a topic by themselves.
     pub fn fastapi_producer(brokers: &str, topic: &str) -> Server {
-        Server::start(|port| {
+        Server::start("/healthz", |port| {
             let arguments = ["-m", "uvicorn", "fastapi_producer:app", "--log-level", "warning", "--port", port];
             with_topic(python(&arguments), brokers, topic)
         })
     }
 
     pub fn flask_producer(brokers: &str, topic: &str) -> Server {
-        Server::start(|port| {
+        Server::start("/healthz", |port| {
             let bind = format!("127.0.0.1:{port}");
             let arguments = ["-m", "gunicorn", "flask_producer:app", "--log-level", "warning", "--bind", &bind];
             with_topic(python(&arguments), brokers, topic)
         })
     }
 
-    fn start(command: impl Fn(&str) -> Command) -> Server {
+    /// Starts the command that serves on the port it is given, and waits until `ready` is answered with 200.
+    pub fn start(ready: &str, command: impl Fn(&str) -> Command) -> Server {
         let port = free_port();
         let mut command = command(&port.to_string());
         command.stdin(Stdio::null());
         let server = Server { address: SocketAddr::from(([127, 0, 0, 1], port)), process: Tied::start(command) };
         until("the model server answers", || {
             assert!(!server.process.has_ended(), "the model server ended at once");
-            Client::new(server.address).get("/healthz").is_ok_and(|answer| answer.status == 200)
+            Client::new(server.address).get(ready).is_ok_and(|answer| answer.status == 200)
         });
         server
     }
