@@ -4,11 +4,12 @@ usage: drain_by_hand.py BROKERS TOPIC FOLDER
 Prints the rows, the seconds of CPU and the peak RSS in MiB.
 """
 
+import io
 import json
 import resource
 import sys
 
-import pyarrow
+import pyarrow.json
 import pyarrow.parquet
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
@@ -16,7 +17,8 @@ ROWS = 250_000
 
 
 def store(folder, topic, partition, number, rows):
-    table = pyarrow.Table.from_pylist(rows)
+    # pyarrow's own reader is several times faster than json.loads of each message.
+    table = pyarrow.json.read_json(io.BytesIO(b"\n".join(rows)), pyarrow.json.ReadOptions(block_size=16 << 20))
     path = f"{folder}/{topic}-{partition:04}-{number:06}.parquet"
     pyarrow.parquet.write_table(table, path, compression="zstd", compression_level=1)
 
@@ -45,7 +47,7 @@ def main():
                 raise SystemExit(message.error())
             partition = message.partition()
             rows = at_hand[partition]
-            rows.append(json.loads(message.value()))
+            rows.append(message.value())
             total += 1
             if message.offset() + 1 >= ends[partition]:
                 left.discard(partition)

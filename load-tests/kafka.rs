@@ -9,6 +9,13 @@
 #[allow(unused_imports, reason = "its own tests are not run here")]
 mod support;
 
+mod latency;
+#[allow(dead_code, reason = "the other benchmark uses the rest")]
+mod process;
+mod stages;
+#[allow(dead_code, reason = "the other benchmark uses the rest")]
+mod traffic;
+
 use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,6 +23,7 @@ use std::time::{Duration, Instant};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::Value;
 
+use process::{cpu, median, mib};
 use support::kafka::{brokers, client, topic};
 use support::weir::{Weir, number};
 use support::{python, until};
@@ -27,7 +35,11 @@ fn main() {
         Some("partitions") => partitions(),
         Some("restart") => restart(),
         Some("produce") => produce(),
-        _ => eprintln!("usage: cargo bench --bench kafka -- drain | partitions | restart | produce"),
+        Some("pipeline") => stages::pipeline(),
+        Some("latency") => latency::latency(),
+        _ => {
+            eprintln!("usage: cargo bench --bench kafka -- drain | partitions | restart | produce | pipeline | latency")
+        }
     }
 }
 
@@ -89,28 +101,6 @@ fn send(producer: &BaseProducer, topic: &str, partition: i32, value: &str) {
     producer.poll(Duration::ZERO);
 }
 
-/// User + system time of a process that lives.
-fn cpu(pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields: Vec<u64> = stat
-        .rsplit_once(") ")
-        .map(|(_, rest)| rest.split(' ').skip(11).take(2).filter_map(|f| f.parse().ok()).collect())
-        .unwrap_or_default();
-    // utime and stime of proc(5), in units of 1/100 s (USER_HZ).
-    Duration::from_millis(fields.iter().sum::<u64>() * 10)
-}
-
-fn peak_mib(pid: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM"));
-    line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 /// What a process took until it ended.
 struct Took {
     cpu: Duration,
@@ -121,7 +111,7 @@ struct Took {
 fn watch(mut child: Child) -> Took {
     let mut took = Took { cpu: Duration::ZERO, peak_mib: 0.0 };
     loop {
-        let (used, peak) = (cpu(child.id()), peak_mib(child.id()));
+        let (used, peak) = (cpu(child.id()), mib(child.id(), "VmHWM"));
         if peak > 0.0 {
             took = Took { cpu: used, peak_mib: peak };
         }

@@ -3,27 +3,24 @@
 //! CPU is user + system time of the measured process from `/proc/<pid>/stat`, so the load generator and the model server,
 //! which run in this process, are not counted.
 
-use std::convert::Infallible;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use weir::record::ContentType;
 
-mod forms;
+use process::{binary, cpu, median, mib};
+use traffic::{load, model, runtime};
 
-const WEIR: &str = env!("CARGO_BIN_EXE_weir");
-const CONNECTIONS: usize = 32;
+mod forms;
+#[allow(dead_code, reason = "the other benchmark uses the rest")]
+mod process;
+#[allow(dead_code, reason = "the other benchmark uses the rest")]
+mod traffic;
+
 const TURNS: usize = 6;
 const TURN: Duration = Duration::from_secs(2);
 
@@ -39,103 +36,6 @@ fn main() {
     }
 }
 
-/// A 2 KiB request: 20 numbers and a filler.
-fn request_body() -> Bytes {
-    let mut body = String::from("{");
-    for i in 0..20 {
-        body.push_str(&format!("\"feature_{i}\":{}.{:04},", i * 37 % 101, i * 7919 % 10_000));
-    }
-    body.push_str("\"text\":\"");
-    while body.len() < 2046 {
-        body.push('t');
-    }
-    body.push_str("\"}");
-    Bytes::from(body)
-}
-
-/// A 1 KiB answer.
-fn answer_body() -> Bytes {
-    let mut body = String::from("{\"score\":0.8734512,\"label\":\"yes\",\"explanation\":\"");
-    while body.len() < 1022 {
-        body.push('e');
-    }
-    body.push_str("\"}");
-    Bytes::from(body)
-}
-
-/// A model server that answers at once, on threads of this process.
-fn model(runtime: &tokio::runtime::Runtime) -> SocketAddr {
-    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let answer = answer_body();
-    runtime.spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let _nodelay = stream.set_nodelay(true);
-            let answer = answer.clone();
-            tokio::spawn(async move {
-                let service = service_fn(move |request: Request<Incoming>| {
-                    let answer = answer.clone();
-                    async move {
-                        let _read = request.into_body().collect().await;
-                        let mut response = Response::new(Full::new(answer));
-                        let json = http::HeaderValue::from_static("application/json");
-                        response.headers_mut().insert(http::header::CONTENT_TYPE, json);
-                        Ok::<_, Infallible>(response)
-                    }
-                });
-                let _ended =
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-            });
-        }
-    });
-    address
-}
-
-/// Closed loop on `CONNECTIONS` keep-alive connections for `time`; requests answered.
-fn load(runtime: &tokio::runtime::Runtime, target: SocketAddr, path: &'static str, time: Duration) -> u64 {
-    let count = Arc::new(AtomicU64::new(0));
-    let stop = Arc::new(AtomicBool::new(false));
-    let body = request_body();
-    let tasks: Vec<_> = (0..CONNECTIONS)
-        .map(|_| {
-            let (count, stop, body) = (count.clone(), stop.clone(), body.clone());
-            runtime.spawn(async move {
-                let stream = tokio::net::TcpStream::connect(target).await.expect("connect");
-                stream.set_nodelay(true).expect("nodelay");
-                let (mut send, connection) =
-                    hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("handshake");
-                tokio::spawn(async move {
-                    let _ended = connection.await;
-                });
-                while !stop.load(Relaxed) {
-                    send.ready().await.expect("ready");
-                    let request = Request::post(path)
-                        .header("host", "bench")
-                        .header("content-type", "application/json")
-                        .body(Full::new(body.clone()))
-                        .expect("a request");
-                    let response = send.send_request(request).await.expect("an answer");
-                    assert_eq!(response.status(), 200);
-                    response.into_body().collect().await.expect("a body");
-                    count.fetch_add(1, Relaxed);
-                }
-            })
-        })
-        .collect();
-    std::thread::sleep(time);
-    stop.store(true, Relaxed);
-    runtime.block_on(async {
-        for task in tasks {
-            task.await.expect("a client");
-        }
-    });
-    count.load(Relaxed)
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
-}
-
 /// A weir with this YAML in a folder of its own.
 struct Weir {
     child: Child,
@@ -147,7 +47,7 @@ impl Weir {
         let dir = tempfile::tempdir().expect("a folder");
         let head = "version: 1\nlisten: { address: 127.0.0.1:0 }\nadmin: { address: 127.0.0.1:0 }\n";
         std::fs::write(dir.path().join("weir.yaml"), format!("{head}{yaml}")).expect("weir.yaml");
-        let child = Command::new(WEIR)
+        let child = Command::new(binary())
             .arg("run")
             .current_dir(dir.path())
             .env("WEIR_LOG", "warn")
@@ -179,13 +79,11 @@ impl Weir {
     }
 
     fn rss_mib(&self, which: &str) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("status");
-        let line = status.lines().find(|l| l.starts_with(which)).expect("a line");
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).expect("KiB") / 1024.0
+        mib(self.child.id(), which)
     }
 
     fn command(&self, arguments: &[&str]) -> std::process::Output {
-        Command::new(WEIR).args(arguments).current_dir(self.dir.path()).output().expect("weir runs")
+        Command::new(binary()).args(arguments).current_dir(self.dir.path()).output().expect("weir runs")
     }
 
     fn status(&self) -> serde_json::Value {
@@ -198,21 +96,6 @@ impl Drop for Weir {
         let _killed = self.child.kill();
         let _waited = self.child.wait();
     }
-}
-
-/// User + system time of a process.
-fn cpu(pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("stat");
-    let after = stat.rsplit_once(')').expect("a name").1;
-    let fields: Vec<&str> = after.split_whitespace().collect();
-    let ticks = |i: usize| fields[i].parse::<u64>().expect("ticks");
-    // Fields 14 and 15 of proc(5), in units of 1/100 s (USER_HZ).
-    Duration::from_millis((ticks(11) + ticks(12)) * 10)
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// nginx as a plain proxy, if the machine has it.
@@ -365,7 +248,7 @@ fn drain_of(dir: &Path) -> (Duration, Duration, f64) {
     std::fs::write(dir.join("weir.yaml"), "version: 1\nroutes: { m: { upstream: http://127.0.0.1:1 } }\n")
         .expect("weir.yaml");
     let begun = Instant::now();
-    let mut child = Command::new(WEIR)
+    let mut child = Command::new(binary())
         .args(["drain", "--once"])
         .current_dir(dir)
         .env("WEIR_LOG", "warn")
@@ -376,11 +259,9 @@ fn drain_of(dir: &Path) -> (Duration, Duration, f64) {
     let pid = child.id();
     let (mut used, mut peak) = (Duration::ZERO, 0.0_f64);
     while child.try_wait().expect("wait").is_none() {
-        if let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status"))
-            && let Some(line) = status.lines().find(|l| l.starts_with("VmHWM"))
-        {
-            used = cpu(pid);
-            peak = line.split_whitespace().nth(1).and_then(|k| k.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0;
+        let now = mib(pid, "VmHWM");
+        if now > 0.0 {
+            (used, peak) = (cpu(pid), now);
         }
         std::thread::sleep(Duration::from_millis(10));
     }

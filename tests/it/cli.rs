@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::support::model::Model;
-use crate::support::weir::{BINARY, Weir};
+use crate::support::weir::{Weir, binary};
 
 fn words(output: &std::process::Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
@@ -14,7 +14,7 @@ fn init_writes_a_file_that_check_accepts() {
     let model = Model::start();
     let dir = tempfile::tempdir().expect("a folder");
     let run = |arguments: &[&str]| {
-        std::process::Command::new(BINARY).args(arguments).current_dir(dir.path()).output().expect("weir runs")
+        std::process::Command::new(binary()).args(arguments).current_dir(dir.path()).output().expect("weir runs")
     };
     let init = run(&["init", "--upstream", &model.url()]);
     assert!(init.status.success(), "{}", words(&init));
@@ -69,7 +69,8 @@ fn status_log_and_schema_speak_of_the_running_process() {
     let dir = weir.dir.join("weir-data");
     for (command, part) in [(&["log", "ls"][..], "lane 0"), (&["log", "verify"], "10 rows"), (&["schema"], "inputs.x")]
     {
-        let output = std::process::Command::new(BINARY).args(command).arg("--dir").arg(&dir).current_dir("/").output();
+        let output =
+            std::process::Command::new(binary()).args(command).arg("--dir").arg(&dir).current_dir("/").output();
         let output = output.expect("weir runs");
         assert!(output.status.success() && words(&output).contains(part), "{command:?}: {}", words(&output));
     }
@@ -108,7 +109,7 @@ fn drain_once_without_a_process_stores_what_a_killed_one_left() {
 #[test]
 fn the_demo_proves_itself() {
     let dir = tempfile::tempdir().expect("a folder");
-    let output = std::process::Command::new(BINARY)
+    let output = std::process::Command::new(binary())
         .args(["demo", "--for", "7s", "--json", "--dir"])
         .arg(dir.path().join("demo"))
         .output()

@@ -10,7 +10,10 @@ use serde_json::Value;
 use super::http::Client;
 use super::{process, until};
 
-pub const BINARY: &str = env!("CARGO_BIN_EXE_weir");
+/// The binary that is tried: the one just built, or another one (one of the `dist` profile) that `WEIR_TEST_BINARY` names.
+pub fn binary() -> String {
+    std::env::var("WEIR_TEST_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_weir").to_string())
+}
 
 /// A deployment: one folder with a weir.yaml, in which a weir runs or not.
 pub struct Weir {
@@ -125,7 +128,7 @@ impl Weir {
                      {{ echo 'this test mounts a tmpfs: run it as root, or allow user namespaces'; exit 1; }}; exec \"$0\" run"
                 );
                 let mut command = Command::new("unshare");
-                command.args(["--map-root-user", "--mount", "sh", "-c", &script, BINARY]);
+                command.args(["--map-root-user", "--mount", "sh", "-c", &script, &binary()]);
                 command.current_dir(&self.dir).env_remove("WEIR_LOG");
                 command.envs(self.environment.iter().map(|(name, value)| (name, value)));
                 command
@@ -160,7 +163,7 @@ impl Weir {
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(BINARY);
+        let mut command = Command::new(binary());
         command.args(arguments).current_dir(&self.dir).env_remove("WEIR_LOG");
         for (name, value) in &self.environment {
             command.env(name, value);
