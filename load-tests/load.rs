@@ -15,7 +15,12 @@ use weir::record::ContentType;
 use process::{binary, cpu, median, mib};
 use traffic::{load, model, runtime};
 
+/// The allocator of the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod forms;
+mod recorders;
 #[allow(dead_code, reason = "the other benchmark uses the rest")]
 mod process;
 #[allow(dead_code, reason = "the other benchmark uses the rest")]
@@ -32,7 +37,10 @@ fn main() {
         Some("memory") => memory(),
         Some("drain") => drain(),
         Some("forms") => forms::forms(),
-        _ => eprintln!("usage: cargo bench --bench load -- proxy | pipeline | memory | drain | forms"),
+        Some("recorders") => recorders::recorders(what.get(1).map_or("", String::as_str)),
+        _ => eprintln!(
+            "usage: cargo bench --bench load -- proxy | pipeline | memory | drain | forms | recorders [PROTOCOL]"
+        ),
     }
 }
 
