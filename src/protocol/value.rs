@@ -134,7 +134,7 @@ pub fn weight(fields: &Object<'_>) -> usize {
 /// The double that reads as the float does in decimal: 0.1 for 0.1, not 0.10000000149011612.
 pub fn widened(float: f32) -> f64 {
     if float.is_finite() {
-        ryu::Buffer::new().format_finite(float).parse().unwrap_or_else(|_| float.into())
+        zmij::Buffer::new().format_finite(float).parse().unwrap_or_else(|_| float.into())
     } else {
         float.into()
     }

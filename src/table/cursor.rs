@@ -4,6 +4,7 @@
 
 use super::number;
 use super::walk::Visitor;
+use crate::record::wire::json::find_special;
 
 /// Levels of nesting; one bit each.
 pub(super) const DEPTH_MAX: u32 = 64;
@@ -250,31 +251,4 @@ fn begins_with(bytes: &[u8], expected: &[u8]) -> bool {
     let word = |eight: &[u8; 8]| u64::from_le_bytes(*eight);
     eights.iter().zip(expected_eights).all(|(a, b)| word(a) == word(b))
         && rest.iter().zip(expected_rest).all(|(a, b)| a == b)
-}
-
-/// The first quote, backslash or control byte at or after `at`, else the length. Eight bytes a step.
-#[inline]
-fn find_special(bytes: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const TOPS: u64 = ONES * 0x80;
-    while let Some(chunk) = bytes.get(at..at + 8) {
-        let word = u64::from_le_bytes(chunk.try_into().expect("eight bytes"));
-        let zero = |x: u64| x.wrapping_sub(ONES) & !x;
-        let quote = zero(word ^ (ONES * u64::from(b'"')));
-        let backslash = zero(word ^ (ONES * u64::from(b'\\')));
-        let control = word.wrapping_sub(ONES * 0x20) & !word;
-        // A borrow can only mark bytes above a true hit, and the lowest hit is what counts.
-        let hits = (quote | backslash | control) & TOPS;
-        if hits != 0 {
-            return at + (hits.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    while let Some(&byte) = bytes.get(at) {
-        if byte == b'"' || byte == b'\\' || byte < 0x20 {
-            return at;
-        }
-        at += 1;
-    }
-    bytes.len()
 }

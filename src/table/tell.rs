@@ -102,7 +102,7 @@ impl<V: Visitor> Listener for Through<'_, V> {
     #[inline]
     fn double(&mut self, value: f64) {
         if value.is_finite() {
-            let mut buffer = ryu::Buffer::new();
+            let mut buffer = zmij::Buffer::new();
             self.0.number(Number { text: buffer.format_finite(value), value, exact: true, int: None });
         } else if value.is_nan() {
             self.0.string("NaN");

@@ -47,7 +47,7 @@ fn reflected(value: &Reflected) -> serde_json::Value {
         Reflected::I64(int) => (*int).into(),
         Reflected::F64(double) if double.is_nan() => "NaN".into(),
         Reflected::F64(double) if double.is_infinite() => if *double > 0.0 { "Infinity" } else { "-Infinity" }.into(),
-        Reflected::F64(double) => serde_json::from_str(ryu::Buffer::new().format(*double)).expect("a number"),
+        Reflected::F64(double) => serde_json::from_str(zmij::Buffer::new().format(*double)).expect("a number"),
         Reflected::List(items) => items.iter().map(reflected).collect(),
         Reflected::Map(entries) => entries
             .iter()

@@ -160,7 +160,7 @@ pub fn object(out: &mut Vec<u8>, fields: &Object<'_>) {
 /// Writes the shortest text that reads back to the same double.
 pub fn double(out: &mut Vec<u8>, double: f64) {
     if double.is_finite() {
-        out.extend_from_slice(ryu::Buffer::new().format_finite(double).as_bytes());
+        out.extend_from_slice(zmij::Buffer::new().format_finite(double).as_bytes());
     } else {
         not_finite(out, double);
     }
@@ -169,7 +169,7 @@ pub fn double(out: &mut Vec<u8>, double: f64) {
 /// Writes the shortest text that reads back to the same float.
 pub fn float(out: &mut Vec<u8>, float: f32) {
     if float.is_finite() {
-        out.extend_from_slice(ryu::Buffer::new().format_finite(float).as_bytes());
+        out.extend_from_slice(zmij::Buffer::new().format_finite(float).as_bytes());
     } else {
         not_finite(out, float.into());
     }
@@ -188,28 +188,57 @@ pub fn text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let bytes = text.as_bytes();
     let mut start = 0;
-    for (index, byte) in bytes.iter().enumerate() {
-        if *byte >= 0x20 && *byte != b'"' && *byte != b'\\' {
-            continue;
-        }
-        out.extend_from_slice(&bytes[start..index]);
-        start = index + 1;
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            control => {
-                const HEX: &[u8; 16] = b"0123456789abcdef";
-                out.extend_from_slice(b"\\u00");
-                out.push(HEX[usize::from(control >> 4)]);
-                out.push(HEX[usize::from(control & 0x0f)]);
-            }
+    loop {
+        let special = find_special(bytes, start);
+        out.extend_from_slice(&bytes[start..special]);
+        let Some(byte) = bytes.get(special) else { break };
+        escape(out, *byte);
+        start = special + 1;
+    }
+    out.push(b'"');
+}
+
+fn escape(out: &mut Vec<u8>, byte: u8) {
+    match byte {
+        b'"' => out.extend_from_slice(b"\\\""),
+        b'\\' => out.extend_from_slice(b"\\\\"),
+        b'\n' => out.extend_from_slice(b"\\n"),
+        b'\r' => out.extend_from_slice(b"\\r"),
+        b'\t' => out.extend_from_slice(b"\\t"),
+        control => {
+            const HEX: &[u8; 16] = b"0123456789abcdef";
+            out.extend_from_slice(b"\\u00");
+            out.push(HEX[usize::from(control >> 4)]);
+            out.push(HEX[usize::from(control & 0x0f)]);
         }
     }
-    out.extend_from_slice(&bytes[start..]);
-    out.push(b'"');
+}
+
+/// The first quote, backslash or control byte at or after `at`, else the length. Eight bytes a step.
+#[inline]
+pub fn find_special(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const TOPS: u64 = ONES * 0x80;
+    while let Some(chunk) = bytes.get(at..at + 8) {
+        let word = u64::from_le_bytes(chunk.try_into().expect("eight bytes"));
+        let zero = |x: u64| x.wrapping_sub(ONES) & !x;
+        let quote = zero(word ^ (ONES * u64::from(b'"')));
+        let backslash = zero(word ^ (ONES * u64::from(b'\\')));
+        let control = word.wrapping_sub(ONES * 0x20) & !word;
+        // A borrow can only mark bytes above a true hit, and the lowest hit is what counts.
+        let hits = (quote | backslash | control) & TOPS;
+        if hits != 0 {
+            return at + (hits.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while let Some(&byte) = bytes.get(at) {
+        if byte == b'"' || byte == b'\\' || byte < 0x20 {
+            return at;
+        }
+        at += 1;
+    }
+    bytes.len()
 }
 
 /// Writes an integer.

@@ -239,7 +239,7 @@ impl Number {
         }
         match digits.parse::<f64>() {
             Ok(double) if double.is_finite() => {
-                let mut buffer = ryu::Buffer::new();
+                let mut buffer = zmij::Buffer::new();
                 let shortest = buffer.format_finite(double);
                 // `1e-05` and `1e-5` are one number.
                 if shortest == digits || same_number(shortest, digits) { Number::Double(double) } else { Number::Other }
