@@ -149,6 +149,7 @@ impl Stages {
             dropped: ledger::Reason::ALL.map(|reason| (reason.word(), calls.dropped[reason as usize])).to_vec(),
             appended: status.rows.appended,
             delivered: status.rows.delivered,
+            shortened: status.publisher.iter().map(|lane| lane.shortened).sum(),
             consumed: status.rows.consumed,
             stored: status.rows.stored,
             resent: status.rows.resent,

@@ -99,7 +99,7 @@ impl App {
             .build()
             .map_err(AppError::Thread)?;
         let store = open_store(&config, control.handle())?;
-        let logs = open_logs(&config, store.as_ref(), control.handle())?;
+        let logs = open_logs(&config, store.as_ref().map(|opened| &opened.store), control.handle())?;
         let ledger = Ledger::open(&config.data_dir.join("ledger"), logs.totals().calls).map_err(AppError::Ledger)?;
         let meters = Meters::new();
         let (drain, kafka) = start_drain(&config, &logs, store, &meters)?;
@@ -181,18 +181,26 @@ fn make_data_dir(path: &Path) -> Result<(), AppError> {
         .map_err(|source| AppError::DataDir { path: path.to_path_buf(), source })
 }
 
-fn open_store(config: &Config, control: &tokio::runtime::Handle) -> Result<Option<Arc<dyn Store>>, AppError> {
+/// Where the drain stores.
+#[derive(Clone)]
+struct Opened {
+    store: Arc<dyn Store>,
+    /// It has passed its self-test.
+    tested: bool,
+}
+
+fn open_store(config: &Config, control: &tokio::runtime::Handle) -> Result<Option<Opened>, AppError> {
     if !config.roles.drain {
         return Ok(None);
     }
     let store = drain::store::open(&config.store, control).map_err(AppError::Store)?;
-    refuse_overwriting(&store)?;
-    Ok(Some(store))
+    let tested = refuse_overwriting(&store)?;
+    Ok(Some(Opened { store, tested }))
 }
 
-/// Refuses a store that is known to overwrite. One that does not answer in time is no reason not to serve: the drain tests
-/// it again before it writes.
-fn refuse_overwriting(store: &Arc<dyn Store>) -> Result<(), AppError> {
+/// Refuses a store that is known to overwrite; whether it is known not to. One that does not answer in time is no reason not to serve: the drain
+/// tests it again before it writes.
+fn refuse_overwriting(store: &Arc<dyn Store>) -> Result<bool, AppError> {
     let (send, answer) = std::sync::mpsc::sync_channel(1);
     let tested = store.clone();
     std::thread::Builder::new()
@@ -204,9 +212,10 @@ fn refuse_overwriting(store: &Arc<dyn Store>) -> Result<(), AppError> {
         Ok(Err(error @ StoreError::Overwrites { .. })) => Err(AppError::Store(error)),
         Ok(Err(error)) => {
             tracing::warn!(%error, "the store does not work yet; records wait in the log");
-            Ok(())
+            Ok(false)
         }
-        Ok(Ok(())) | Err(_) => Ok(()),
+        Ok(Ok(())) => Ok(true),
+        Err(_) => Ok(false),
     }
 }
 
@@ -232,13 +241,8 @@ pub fn log_options(config: &Config) -> Options {
 
 type Drained = (Option<Drain>, Option<KafkaWatch>);
 
-fn start_drain(
-    config: &Config,
-    logs: &Logs,
-    store: Option<Arc<dyn Store>>,
-    meters: &Meters,
-) -> Result<Drained, AppError> {
-    let Some(store) = store else { return Ok((None, None)) };
+fn start_drain(config: &Config, logs: &Logs, store: Option<Opened>, meters: &Meters) -> Result<Drained, AppError> {
+    let Some(Opened { store, tested }) = store else { return Ok((None, None)) };
     let mut watch = None;
     let source: Box<dyn Source> = match &config.kafka {
         Some(kafka) => {
@@ -252,11 +256,11 @@ fn start_drain(
         }
         None => Box::new(Lanes::new(logs.clone())),
     };
-    let drain = Drain::start(drain_config(config, meters), store, source).map_err(AppError::Drain)?;
+    let drain = Drain::start(drain_config(config, meters, tested), store, source).map_err(AppError::Drain)?;
     Ok((Some(drain), watch))
 }
 
-fn drain_config(config: &Config, meters: &Meters) -> drain::DrainConfig {
+fn drain_config(config: &Config, meters: &Meters, store_tested: bool) -> drain::DrainConfig {
     // Ranges close before what holds them is full.
     let room = if config.kafka.is_some() { config.drain.spool_bytes_max } else { config.log.bytes_max };
     drain::DrainConfig {
@@ -264,6 +268,7 @@ fn drain_config(config: &Config, meters: &Meters) -> drain::DrainConfig {
         store: config.store.clone(),
         data_dir: config.data_dir.clone(),
         waiting_bytes_max: room / 2,
+        store_tested,
         meters: meters.drain(),
     }
 }

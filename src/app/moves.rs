@@ -147,8 +147,8 @@ fn leave(config: &Config, logs: &Logs, all: &[Moving], control: &tokio::runtime:
     // A drain would ask again and again.
     store.self_test().map_err(|error| failed(with_causes(&error)))?;
     tracing::info!(topics = quoted(&names), "storing what the log holds in `{root}`, where it went until now");
-    let drain =
-        drain::DrainConfig { waiting_bytes_max: config.log.bytes_max / 2, ..drain_config(&config, &Meters::new()) };
+    let waiting_bytes_max = config.log.bytes_max / 2;
+    let drain = drain::DrainConfig { waiting_bytes_max, ..drain_config(&config, &Meters::new(), true) };
     let lanes = Lanes::of_topics(logs.clone(), names.clone());
     let drain = Drain::start(drain, store, Box::new(lanes)).map_err(|error| failed(with_causes(&error)))?;
     let mut progress = |words: &str| tracing::info!("{words}");

@@ -1,10 +1,9 @@
 //! `weir drain --once` without a running process: what is at hand becomes Parquet, then it ends.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{AppError, drain_config, open_logs, open_store, topics};
+use super::{AppError, Opened, drain_config, open_logs, open_store, topics};
 use crate::admin::Status;
 use crate::admin::status::{Calls, Partition, now_ms};
 use crate::config::{Config, Kafka};
@@ -14,7 +13,7 @@ use crate::drain::store::Store;
 use crate::drain::{Drain, Watch};
 use crate::ledger::Ledger;
 use crate::log;
-use crate::source::kafka::{self, KafkaSource, Reach, TopicPicker};
+use crate::source::kafka::{self, KafkaSource, Members, Reach, TopicPicker};
 use crate::source::lane::Lanes;
 use crate::source::{Bounds, Event, PartitionId, Source};
 use crate::telemetry::{Meters, with_causes};
@@ -74,8 +73,8 @@ pub fn drain(once: Once<'_>) -> Result<Status, OnceError> {
     }
 }
 
-fn from_log(once: Once<'_>, store: Arc<dyn Store>, control: &tokio::runtime::Handle) -> Result<Status, OnceError> {
-    let config = once.config;
+fn from_log(once: Once<'_>, opened: Opened, control: &tokio::runtime::Handle) -> Result<Status, OnceError> {
+    let (config, Opened { store, tested }) = (once.config, opened);
     let logs = open_logs(config, Some(&store), control)?;
     let ledger = Ledger::open(&config.data_dir.join("ledger"), logs.totals().calls).map_err(AppError::Ledger)?;
     if once.new_generation {
@@ -83,8 +82,8 @@ fn from_log(once: Once<'_>, store: Arc<dyn Store>, control: &tokio::runtime::Han
         let mut alone = |_: &mut dyn FnMut(&str)| Ok(());
         begin_generations(config, store.as_ref(), &mut Lanes::new(logs.clone()), &mut alone, once.progress)?;
     }
-    let drain = Drain::start(drain_config(config, &Meters::new()), store, Box::new(Lanes::new(logs.clone())))
-        .map_err(AppError::Drain)?;
+    let drain = drain_config(config, &Meters::new(), tested);
+    let drain = Drain::start(drain, store, Box::new(Lanes::new(logs.clone()))).map_err(AppError::Drain)?;
     let done = drain_now(&drain.watch(), once.progress);
     let mut status = end(drain, done)?;
     let log = logs.totals();
@@ -97,8 +96,8 @@ fn from_log(once: Once<'_>, store: Arc<dyn Store>, control: &tokio::runtime::Han
     Ok(status)
 }
 
-fn from_kafka(once: Once<'_>, kafka: &Kafka, store: Arc<dyn Store>) -> Result<Status, OnceError> {
-    let config = once.config;
+fn from_kafka(once: Once<'_>, kafka: &Kafka, opened: Opened) -> Result<Status, OnceError> {
+    let (config, Opened { store, tested }) = (once.config, opened);
     // A spool of its own: a running weir has its own on the same folder.
     let spool = config.data_dir.join(format!("spool-once-{}", std::process::id()));
     let open = || {
@@ -111,7 +110,8 @@ fn from_kafka(once: Once<'_>, kafka: &Kafka, store: Arc<dyn Store>) -> Result<St
     }
     let source = open()?;
     let watch = source.watch();
-    let drain = Drain::start(drain_config(config, &Meters::new()), store, Box::new(source)).map_err(AppError::Drain)?;
+    let drain = drain_config(config, &Meters::new(), tested);
+    let drain = Drain::start(drain, store, Box::new(source)).map_err(AppError::Drain)?;
     let mut patience = Patience::new();
     while !watch.at_end() {
         let reading = watch.status();
@@ -151,17 +151,26 @@ type Alone<'a> = dyn FnMut(&mut dyn FnMut(&str)) -> Result<(), OnceError> + 'a;
 fn nobody_drains(kafka: &Kafka, group: &str, progress: &mut dyn FnMut(&str)) -> Result<(), OnceError> {
     let begun = Instant::now();
     loop {
-        let count = kafka::members(kafka, group).map_err(|error| OnceError::Drain(with_causes(&error)))?;
-        if count == 0 {
-            return Ok(());
-        }
+        let members = kafka::members(kafka, group).map_err(|error| OnceError::Drain(with_causes(&error)))?;
+        let (found, fix) = match members {
+            Members::Count(0) => return Ok(()),
+            Members::Count(count) => (
+                format!("the group `{group}` has {count} members"),
+                "Stop every weir with the drain role of this group, wait until their sessions end (`session.timeout.ms`, 10 s), and ask again",
+            ),
+            Members::Hidden => (
+                format!(
+                    "who is in the group `{group}` cannot be seen: a program that is not weir joined it with `group.protocol=consumer`"
+                ),
+                "Stop that program and every weir of this group, name another `drain.group` for all of them, and ask again",
+            ),
+        };
         if begun.elapsed() > LEFT {
             return Err(OnceError::Drain(format!(
-                "the group `{group}` has {count} members: a new generation beside a drain would store rows twice. Nothing was changed. Stop every \
-                 weir with the drain role of this group, wait until their sessions end (`session.timeout.ms`, 10 s), and ask again"
+                "{found}: a new generation beside a drain would store rows twice. Nothing was changed. {fix}"
             )));
         }
-        progress(&format!("the group `{group}` has {count} members; waiting for their sessions to end"));
+        progress(&format!("{found}; waiting for their sessions to end"));
         std::thread::sleep(Duration::from_secs(1));
     }
 }
@@ -218,8 +227,8 @@ fn begin_quietly(
                 return Ok(());
             }
             Ok(None) => return Ok(()),
-            Err(young @ GenerationError::Young { .. }) => {
-                progress(&format!("{young}; nothing was changed yet, Ctrl-C leaves it so"));
+            Err(wait @ (GenerationError::Young { .. } | GenerationError::NoFileYet { .. })) => {
+                progress(&format!("{wait}; nothing was changed yet, Ctrl-C leaves it so"));
                 std::thread::sleep(WATCH_EVERY);
             }
             Err(error) => return Err(OnceError::Drain(with_causes(&error))),

@@ -32,6 +32,13 @@ pub enum GenerationError {
         left.as_secs().div_ceil(60)
     )]
     Young { table: String, key: String, age: Duration, left: Duration },
+    /// A chain that has records and no file, in a store where a create may come late: to be asked again after that time.
+    #[error(
+        "{table}: partition {partition} has no file yet, and its first one may still be on its way. Keep every drain of it stopped, and wait \
+         {} min more",
+        left.as_secs().div_ceil(60)
+    )]
+    NoFileYet { table: String, partition: u32, left: Duration },
     #[error(
         "{table}: `{key}` was stored just now: another drain is at work. Nothing was changed. Stop it, and ask again"
     )]
@@ -86,29 +93,38 @@ pub fn begin(
     let old = pin::origin(store, topic, origin)?;
     let mut starts = BTreeMap::new();
     let mut ended = BTreeMap::new();
-    let mut youngest = None;
+    let mut waits = Vec::new();
     for (id, bounds) in partitions {
         let found = match &old {
             Some(doc) => newest(store, source, id, doc)?,
             None => None,
         };
+        if let Some(doc) = old.as_ref().filter(|_| found.is_none() && store.creates_late()) {
+            let from = doc.starts.get(&id.partition).map_or(bounds.start, |start| bounds.start.max(*start));
+            let left = QUIET.saturating_sub(watch.look(topic, id.partition, "", now)?);
+            if bounds.end > from && left > Duration::ZERO {
+                waits.push((
+                    left,
+                    GenerationError::NoFileYet { table: topic.to_string(), partition: id.partition, left },
+                ));
+            }
+        }
         if let Some(Found { key, footer, .. }) = &found {
             ended.insert(id.partition, footer.next);
             // Nobody else creates in a folder what comes from a log whose lock we hold.
             let may_come_late = store.creates_late() || !source.is_own_log();
             if may_come_late {
                 let watched = watch.look(topic, id.partition, key, now)?;
-                if let Some((age, left)) = young(footer.created_ms, now.wall_ms, watched)
-                    && youngest.as_ref().is_none_or(|(_, _, longest)| left > *longest)
-                {
-                    youngest = Some((key.clone(), age, left));
+                if let Some((age, left)) = young(footer.created_ms, now.wall_ms, watched) {
+                    let (table, key) = (topic.to_string(), key.clone());
+                    waits.push((left, GenerationError::Young { table, key, age, left }));
                 }
             }
         }
         starts.insert(id.partition, start(found.as_ref(), bounds, old.as_ref()));
     }
-    if let Some((key, age, left)) = youngest {
-        return Err(GenerationError::Young { table: topic.to_string(), key, age, left });
+    if let Some((_, longest)) = waits.into_iter().max_by_key(|(left, _)| *left) {
+        return Err(longest);
     }
     let generation = old.as_ref().map_or(1, |doc| doc.generation + 1);
     let doc = OriginDoc {

@@ -129,9 +129,10 @@ impl Shared {
 }
 
 impl Jobs {
-    pub fn start(store: &Arc<dyn Store>) -> std::io::Result<Jobs> {
+    /// `tested`: the store has passed its self-test already.
+    pub fn start(store: &Arc<dyn Store>, tested: bool) -> std::io::Result<Jobs> {
         let shared =
-            Arc::new(Shared { queues: Mutex::default(), changed: Condvar::new(), tested: AtomicBool::new(false) });
+            Arc::new(Shared { queues: Mutex::default(), changed: Condvar::new(), tested: AtomicBool::new(tested) });
         let mut threads = Vec::new();
         for _ in 0..THREADS {
             let (shared, store) = (shared.clone(), store.clone());
@@ -239,7 +240,7 @@ fn open_chain(store: &dyn Store, open: &Open) -> Result<Option<Opened>, PinError
             };
             // Whatever the new document would start with: rows of a log are looked for from its cursor on.
             if let Some(hint) = open.hint.filter(|hint| *hint > 0) {
-                let refusal = Refusal::OriginMissing { table: doc.table.clone(), key: doc.key(), hint };
+                let refusal = Refusal::OriginMissing { key: doc.key(), hint };
                 return Err(PinError::Refused(Box::new(refusal)));
             }
             pin::create_origin(store, doc)?
@@ -344,9 +345,8 @@ fn run_create(store: &dyn Store, Create { chain, key, file }: &Create) -> Done {
             Some(newest) if newest == chain.generation => {}
             // A folder that was emptied or unmounted takes files as a new one does.
             _ => {
-                let (table, key) =
-                    (chain.table.clone(), names::origin_key(&chain.table, &chain.origin, chain.generation));
-                return Ok(Done::Refused(Box::new(Refusal::OriginGone { table, key })));
+                let key = names::origin_key(&chain.table, &chain.origin, chain.generation);
+                return Ok(Done::Refused(Box::new(Refusal::OriginGone { key })));
             }
         }
         fail_point!("drain_before_create");

@@ -47,6 +47,8 @@ pub struct DrainConfig {
     /// Value bytes that may wait over all partitions before the largest range is closed: below `drain.spool` with Kafka, below `log.max_size`
     /// without it.
     pub waiting_bytes_max: u64,
+    /// The store has passed its self-test already; else the drain makes it before anything else.
+    pub store_tested: bool,
     pub meters: DrainMeters,
 }
 

@@ -62,19 +62,19 @@ pub enum Refusal {
 
     /// Rows were stored before, and the document that says where the chain starts is gone.
     #[error(
-        "{table}: `{key}` is missing, although rows before offset {hint} were stored in this place once: was the folder emptied, or does \
+        "`{key}` is missing, although rows before offset {hint} were stored in this place once: was the folder emptied, or does \
          `store.to` point elsewhere? Nothing was written. Put the files back, or start anew: {}",
         WAY_ON
     )]
-    OriginMissing { table: String, key: String, hint: u64 },
+    OriginMissing { key: String, hint: u64 },
 
     /// The document that says where the chain starts is gone while the chain is drained.
     #[error(
-        "{table}: `{key}` is gone: was the folder emptied or unmounted while rows were stored? Nothing was written. Put the files back, and \
+        "`{key}` is gone: was the folder emptied or unmounted while rows were stored? Nothing was written. Put the files back, and \
          the drain goes on by itself; or start anew: {}",
         WAY_ON
     )]
-    OriginGone { table: String, key: String },
+    OriginGone { key: String },
 
     /// A file stands under our key and is not of our chain.
     #[error(
@@ -84,7 +84,7 @@ pub enum Refusal {
     Strange { key: String, why: String },
 }
 
-/// A chain as messages name it.
+/// A chain as messages name it: who shows one says of which table it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name(ChainId);
 
@@ -96,7 +96,7 @@ impl From<&ChainId> for Name {
 
 impl std::fmt::Display for Name {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let ChainId { table, origin, generation, partition } = &self.0;
-        write!(f, "{table}: {origin}.g{generation:02}-p{partition:04}")
+        let ChainId { origin, generation, partition, .. } = &self.0;
+        write!(f, "{origin}.g{generation:02}-p{partition:04}")
     }
 }

@@ -60,7 +60,7 @@ impl Runner {
     ) -> std::io::Result<Runner> {
         config.meters.begin(&Cause::ALL.map(Cause::word));
         Ok(Runner {
-            jobs: Jobs::start(&store)?,
+            jobs: Jobs::start(&store, config.store_tested)?,
             writer: Writer::open(config.store.clone(), &config.data_dir)?,
             config,
             source,

@@ -286,7 +286,11 @@ impl World {
     }
 
     fn start_on(&self, data_dir: &Path, source: Box<dyn Source>) -> Drain {
-        let config = DrainConfig {
+        Drain::start(self.config(data_dir), self.store.clone(), source).unwrap()
+    }
+
+    fn config(&self, data_dir: &Path) -> DrainConfig {
+        DrainConfig {
             drain: config::Drain {
                 topics: Vec::new(),
                 group: "weir-drain".into(),
@@ -308,9 +312,9 @@ impl World {
             },
             data_dir: data_dir.to_owned(),
             waiting_bytes_max: 1 << 30,
+            store_tested: false,
             meters: crate::telemetry::Meters::new().drain(),
-        };
-        Drain::start(config, self.store.clone(), source).unwrap()
+        }
     }
 
     fn start(&self) -> Drain {
@@ -398,6 +402,18 @@ fn rows_in_are_rows_out_and_the_totals_say_so() {
     let files = world.whole();
     assert_eq!(files.len(), 4);
     assert!(std::fs::read_dir(world.dir.path().join("data/tmp")).unwrap().next().is_none(), "nothing is left over");
+}
+
+#[test]
+fn a_store_that_has_passed_its_self_test_is_not_tested_again() {
+    for tested in [true, false] {
+        let world = World::new(1);
+        world.topic.send(0, 3);
+        let config = DrainConfig { store_tested: tested, ..world.config(&world.dir.path().join("data")) };
+        let drain = Drain::start(config, world.store.clone(), MemorySource::boxed(&world.topic)).unwrap();
+        drain.drain_now(PATIENCE).unwrap();
+        assert_eq!(world.store.get(store::SELF_TEST).unwrap().is_none(), tested);
+    }
 }
 
 #[test]

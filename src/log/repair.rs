@@ -2,8 +2,9 @@
 //!
 //! Damage does not stop a log: its rows are delivered as one quarantined row that names them. But the damaged bytes go with their segment when it
 //! is delivered, a torn end is cut at the next start, and a log without a readable `meta.json` cannot be opened. Repair copies each damaged
-//! file aside before it writes it anew: the header from the entries, without the bytes that are no entry, `meta.json` from the headers.
-//! Seqs and calls stay as they are: what is lost is still counted and named.
+//! file aside before it writes it anew: the header from the entries, without the bytes that are no whole entry, `meta.json` from the headers.
+//! Seqs and calls stay as they are: what is lost is still counted and named. So a damaged entry with which a segment ends stays in it: only its head
+//! says which rows and calls there were.
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -204,6 +205,7 @@ fn look(path: &Path, log: Uuid, lane: u32, first_seq: u64) -> Result<Segment, Lo
         Err(HeaderError::Damaged) => true,
     };
     let mut walk = Walk::new(file, first_seq);
+    let mut last_is_bad = false;
     while let Some(step) = walk.step().map_err(fail)? {
         match step {
             Step::Entry { at, head } | Step::BadBody { at, head } => {
@@ -216,6 +218,10 @@ fn look(path: &Path, log: Uuid, lane: u32, first_seq: u64) -> Result<Segment, Lo
                 if matches!(step, Step::BadBody { .. }) {
                     let (from, to) = (head.first_seq, head.next_seq());
                     segment.damage.push(format!("rows {from}..{to} do not match their checksum"));
+                }
+                if std::mem::replace(&mut last_is_bad, matches!(step, Step::BadBody { .. })) {
+                    segment.keep.pop();
+                    segment.cut = true;
                 }
                 segment.keep.push(at..at + head.entry_bytes());
             }

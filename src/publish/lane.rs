@@ -1,21 +1,20 @@
 //! One lane on its way to its partition: reads the log from the cursor on, sends, keeps account of what is in flight.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use fail::fail_point;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::caution::Caution;
 use super::client::{Problem, ProblemSlot, lock};
-use super::mark::{Mark, Trail};
+use super::known::Known;
 use super::message::{self, SourceText};
 use super::producer::{NotSent, Producer, opaque};
-use super::read_back::{self, Already, ReadBack};
 use super::run::Backoff;
 use super::shorten::Shorten;
 use super::window::Window;
-use super::{LaneStatus, mark, pins};
+use super::{LaneStatus, pins};
 use crate::config;
 use crate::log::{Item, Lane, LogError, Reader};
 use crate::record::ContentType;
@@ -50,30 +49,21 @@ pub(super) struct LaneFeed {
     backoff: Backoff,
     /// Set by a refusal, until what was refused is acknowledged.
     caution: Option<Caution>,
-    problem: ProblemSlot,
-    /// What is on disk of the last acknowledgement; `None` until it was read.
-    trail: Option<Trail>,
-    look: Look,
+    problem: Arc<ProblemSlot>,
+    /// Which of its rows stand on the topic.
+    known: Known,
     /// The row that the topic refused for its size, and how it is sent instead.
     shorten: Option<Shorten>,
     /// Rows that got through with less in them.
     shortened: u64,
-    /// Rows that a look found on the topic: they are not sent again.
-    already: Already,
-}
-
-/// Whether the lane knows which of its rows stand on the topic.
-enum Look {
-    /// Not looked at since this window began.
-    Due,
-    UnderWay(Box<ReadBack>),
-    Done,
 }
 
 impl LaneFeed {
     pub(super) fn new(lane: Lane, index: usize) -> Self {
         let (cursor, synced) = (lane.cursor(), lane.synced());
+        let problem = Arc::new(ProblemSlot::default());
         LaneFeed {
+            known: Known::new(lane.clone(), Arc::clone(&problem)),
             lane,
             index,
             partition: None,
@@ -84,10 +74,7 @@ impl LaneFeed {
             advanced: cursor,
             backoff: Backoff::default(),
             caution: None,
-            problem: ProblemSlot::default(),
-            trail: None,
-            look: Look::Due,
-            already: Already::default(),
+            problem,
             shorten: None,
             shortened: 0,
         }
@@ -121,9 +108,7 @@ impl LaneFeed {
             Window::new(window.cursor(), window.sent_until())
         };
         self.window = Arc::new(Mutex::new(fresh));
-        self.look = Look::Due;
-        self.reader = None;
-        self.held = None;
+        self.start_again();
         self.window()
     }
 
@@ -133,8 +118,16 @@ impl LaneFeed {
         if let Some(refused) = self.rewind_after_a_refusal() {
             return refused;
         }
-        if !self.backoff.due() || !self.knows_what_was_sent(partition, kafka) {
+        if !self.backoff.due() {
             return Fed::Nothing;
+        }
+        match self.known.before_sending(partition, &self.window, kafka) {
+            Ok(true) => {}
+            Ok(false) => return Fed::Nothing,
+            Err(why) => {
+                self.fail(&why);
+                return Fed::Nothing;
+            }
         }
         let cursor = lock(&self.window).cursor();
         self.count_shortened(cursor);
@@ -186,114 +179,6 @@ impl LaneFeed {
         sent
     }
 
-    /// Looks at the partition first if rows may have been sent so long ago that the drain has forgotten them. `false`: not yet known.
-    fn knows_what_was_sent(&mut self, partition: u32, kafka: &config::Kafka) -> bool {
-        let (window, now_ms) = (kafka.resend_window, now_ms());
-        if self.trail.is_none() {
-            match Mark::load(self.lane.folder()) {
-                Ok(mark) => self.trail = Some(Trail::new(mark)),
-                Err(error) => {
-                    self.fail(&format!("failed to read {}: {error}", self.lane.folder().join(mark::FILE).display()));
-                    return false;
-                }
-            }
-        }
-        let (cursor, sent_until, idle) = {
-            let window = lock(&self.window);
-            (window.cursor(), window.sent_until(), window.is_empty())
-        };
-        let mark = self.trail.as_ref().and_then(Trail::written);
-        if let Look::Due = self.look {
-            match mark.filter(|mark| cursor < sent_until && mark.is_old(now_ms, window)) {
-                None => self.look = Look::Done,
-                Some(mark) => {
-                    let wanted = read_back::Wanted { log: self.lane.log(), lane: self.lane.lane(), cursor };
-                    let from = mark.offset_for(cursor);
-                    match ReadBack::start(kafka, self.lane.topic(), partition, from, wanted) {
-                        Ok(reading) => {
-                            self.say_that_it_looks(&reading, partition);
-                            self.look = Look::UnderWay(Box::new(reading));
-                        }
-                        Err(why) => self.cannot_look(partition, &why),
-                    }
-                }
-            }
-        }
-        if let Look::UnderWay(reading) = &mut self.look {
-            match reading.step() {
-                Ok(None) => {}
-                Ok(Some(already)) => {
-                    tracing::info!(
-                        topic = self.lane.topic(),
-                        lane = self.lane.lane(),
-                        rows = already.count(),
-                        "looked at partition {partition}: {} of the lane's rows are on it already and are not sent again",
-                        already.count()
-                    );
-                    self.already = already;
-                    self.look = Look::Done;
-                    self.problem.clear();
-                }
-                Err(why) => {
-                    self.look = Look::Due;
-                    self.cannot_look(partition, &why);
-                }
-            }
-        }
-        if !matches!(self.look, Look::Done) {
-            return false;
-        }
-        let clean = idle && cursor >= sent_until && self.lane.persisted_cursor() >= cursor;
-        if let Some(mark) = self.trail.as_ref().and_then(|trail| trail.before_sending(cursor, clean, now_ms, window)) {
-            self.keep(mark);
-        }
-        true
-    }
-
-    fn say_that_it_looks(&self, reading: &ReadBack, partition: u32) {
-        let (from, end) = reading.range();
-        let (topic, lane) = (self.lane.topic(), self.lane.lane());
-        let what = format!(
-            "lane {lane} of `{topic}` was not acknowledged for long: looking at offsets {from} to {end} of partition {partition} for rows that \
-             were sent before"
-        );
-        tracing::info!(topic, lane, "{what}");
-        if reading.gone {
-            tracing::warn!(
-                topic,
-                lane,
-                "the topic has deleted messages that lane {lane} sent since its last acknowledgement (retention.ms): a row that was among them is \
-                 sent again and stored twice"
-            );
-        }
-        self.problem.set(what);
-    }
-
-    fn cannot_look(&mut self, partition: u32, why: &str) {
-        let path = self.lane.folder().join(mark::FILE);
-        self.fail(&format!(
-            "failed to look at partition {partition} of `{}` for rows that were sent before: {why}; this needs the right to read the topic. To go on \
-             without it, and have them stored twice, stop weir and remove {}",
-            self.topic(),
-            path.display()
-        ));
-    }
-
-    /// Writes a mark. Where that fails an older one stays, which is as true: the rows must go on, they are what fills the disk.
-    fn keep(&mut self, mark: Mark) {
-        match mark.save(self.lane.folder()) {
-            Ok(()) => {
-                if let Some(trail) = &mut self.trail {
-                    trail.wrote(mark);
-                }
-            }
-            Err(error) => {
-                let path = self.lane.folder().join(mark::FILE);
-                tracing::debug!(path = %path.display(), %error, "failed to keep what was acknowledged last");
-            }
-        }
-    }
-
     /// Messages that may be sent in this turn.
     fn messages_at_once(&mut self) -> usize {
         let Some(caution) = &mut self.caution else { return TURN };
@@ -320,8 +205,7 @@ impl LaneFeed {
         let refused_until = window.rewind();
         self.caution = Some(Caution::after(window.cursor(), refused_until));
         drop(window);
-        self.reader = None;
-        self.held = None;
+        self.start_again();
         if refusal.too_large {
             if alone {
                 self.shorten = Shorten::next(self.shorten, seq);
@@ -333,6 +217,20 @@ impl LaneFeed {
         }
         self.fail(&format!("kafka refused a message: {}", refusal.why));
         Some(Fed::Refused)
+    }
+
+    /// What was sent is sent again from the cursor on.
+    fn start_again(&mut self) {
+        self.reader = None;
+        self.held = None;
+    }
+
+    /// Why its producer must not send again what is under way: so long without an answer, nobody knows any more what came before.
+    pub(super) fn waits_too_long(&self, resend_window: Duration) -> Option<String> {
+        let waits = lock(&self.window).unsettled() > 0;
+        (waits && self.known.is_forgotten(resend_window)).then(|| {
+            format!("what lane {} of `{}` sent has not been acknowledged for long", self.lane.lane(), self.topic())
+        })
     }
 
     fn fail(&mut self, why: &str) {
@@ -380,7 +278,7 @@ impl LaneFeed {
         let value = shorter.as_deref().unwrap_or(value);
         let bytes = u32::try_from(value.len() + key.map_or(0, <[u8]>::len)).unwrap_or(u32::MAX);
         let slot = lock(&self.window).push(next, bytes);
-        if self.already.holds(epoch, seq, next) {
+        if self.known.holds(epoch, seq, next) {
             lock(&self.window).settle(slot, Ok(None));
             return Ok(());
         }
@@ -406,12 +304,7 @@ impl LaneFeed {
             self.backoff.worked();
             self.problem.clear();
         }
-        let persisted = self.lane.persisted_cursor();
-        if let (Some((seq, offset)), Some(trail)) = (mark, &mut self.trail)
-            && let Some(mark) = trail.note(Mark { seq, offset, at_ms: now_ms() }, persisted, resend_window)
-        {
-            self.keep(mark);
-        }
+        self.known.acknowledged(mark, resend_window);
         moved
     }
 
@@ -460,10 +353,4 @@ impl LaneFeed {
             problem: topic_problem.or_else(|| self.problem.get()),
         }
     }
-}
-
-/// Milliseconds since the epoch.
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

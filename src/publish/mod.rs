@@ -5,7 +5,7 @@
 //! a fatal error makes a new producer that sends everything from the cursors again, with the same `source` and `seq`, which is how the drain knows resends.
 //!
 //! The drain forgets a source after `drain.resend_window`; a lane that may have sent rows longer ago than half of it reads its partition back first
-//! (`mark`, `read_back`).
+//! (`known`, `mark`, `read_back`), also in a process that lived through it.
 //!
 //! A lane's partition is fixed when the topic's partition count is first known (`pins`); until then the lane just fills.
 
@@ -14,6 +14,7 @@ pub mod message;
 mod caution;
 mod client;
 mod connect;
+mod known;
 mod lane;
 mod mark;
 mod pins;

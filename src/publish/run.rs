@@ -159,10 +159,18 @@ impl Run {
         }
     }
 
-    /// After a fatal error: a new producer, and every lane again from its cursor.
+    /// Why the producer is of no more use: a fatal error, or it has had no answer for so long that it must not send by itself what was under way.
+    fn producer_is_done(&self) -> Option<String> {
+        if let Some(why) = self.producer.as_ref()?.fatal_error() {
+            return Some(format!("the kafka producer failed for good: {why}"));
+        }
+        self.lanes.iter().find_map(|lane| lane.waits_too_long(self.kafka.resend_window))
+    }
+
+    /// A new producer, and every lane again from its cursor.
     fn heal(&mut self) {
-        if let Some(why) = self.producer.as_ref().and_then(Producer::fatal_error) {
-            tracing::warn!(error = %why, "the kafka producer failed for good; a new one sends again from the cursors");
+        if let Some(why) = self.producer_is_done() {
+            tracing::warn!("{why}; a new producer sends again from the cursors");
             self.problem.set(why);
             self.producer = None;
             self.reports = Reports::new(Arc::clone(&self.client_log), Arc::clone(&self.problem));

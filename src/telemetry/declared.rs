@@ -39,7 +39,8 @@ metrics! {
     DROPPED = "weir_dropped_total";
     /// Calls seen and not yet settled
     PENDING = "weir_pending_calls";
-    /// Rows by stage: appended = delivered + backlog, consumed = stored + resent; quarantined rows are stored rows
+    /// Rows by stage: appended = delivered + backlog, consumed = stored + resent; quarantined rows are stored rows,
+    /// shortened ones were delivered with less in them because their topic refused them for their size
     ROWS = "weir_rows_total";
     /// Rows in the log that are not yet delivered (to Kafka, or to the store when there is no Kafka)
     BACKLOG = "weir_backlog_rows";

@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub appended: u64,
     /// Rows acknowledged by Kafka, or stored when there is no Kafka.
     pub delivered: u64,
+    /// Delivered rows that their topic refused for their size and took with less in them.
+    pub shortened: u64,
     /// Rows appended and not yet delivered.
     pub backlog: u64,
     /// Rows that the drain has taken from its source.
@@ -131,6 +133,7 @@ impl Observer {
                     for (state, rows) in [
                         ("appended", now.appended),
                         ("delivered", now.delivered),
+                        ("shortened", now.shortened),
                         ("consumed", now.consumed),
                         ("stored", now.stored),
                         ("resent", now.resent),

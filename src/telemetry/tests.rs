@@ -81,6 +81,7 @@ fn snapshot() -> Snapshot {
         pending: 2,
         appended: 9,
         delivered: 5,
+        shortened: 1,
         backlog: 4,
         consumed: 6,
         stored: 5,
@@ -115,6 +116,7 @@ fn the_page_parses_and_shows_every_declared_metric_with_its_help() {
     assert_eq!(value(&samples, "weir_dropped_total", &[("reason", "queue_full")]), Some(1.0));
     assert_eq!(value(&samples, "weir_dropped_total", &[("reason", "crash")]), Some(0.0));
     assert_eq!(value(&samples, "weir_rows_total", &[("state", "resent")]), Some(1.0));
+    assert_eq!(value(&samples, "weir_rows_total", &[("state", "shortened")]), Some(1.0));
     assert_eq!(value(&samples, "weir_oldest_unstored_seconds", &[]), Some(1.5));
     assert_eq!(value(&samples, "weir_log_bytes", &[]), Some(4096.0));
     assert_eq!(value(&samples, "weir_refused_total", &[("why", "no_route")]), Some(1.0));

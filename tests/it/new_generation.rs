@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use weir::source::kafka::{Members, members};
 
-use crate::support::kafka::{brokers, client, name, topic};
+use crate::support::kafka::{brokers, client, config as config_of, name, topic};
 use crate::support::until;
 use crate::support::weir::{Weir, rows};
 
@@ -14,6 +16,23 @@ fn drain_of(topic: &str, group: &str, to: &str) -> Weir {
          drain: {{ topics: [{topic}], group: {group} }}\nstore: {{ to: \"{to}\", roll: {{ every: 500ms }} }}\n",
         brokers()
     ))
+}
+
+/// A member by the newer protocol (KIP-848) cannot be seen by the same request as weir's own.
+#[test]
+fn it_is_refused_while_nobody_can_tell_who_is_in_the_group() {
+    let topic = topic(&brokers(), "hidden", 1);
+    let group = name("group");
+    let mut config = client(&brokers());
+    config.set("group.id", &group).set("group.protocol", "consumer");
+    let other: BaseConsumer = config.create().expect("a consumer");
+    other.subscribe(&[&topic]).expect("it subscribes");
+    until("it is a member", || {
+        let (Some(_) | None) = other.poll(Duration::from_millis(50)).map(|polled| polled.is_ok());
+        other.assignment().is_ok_and(|partitions| partitions.count() == 1)
+    });
+    assert_eq!(members(&config_of(&brokers()), &group).expect("an answer"), Members::Hidden);
+    assert_eq!(members(&config_of(&brokers()), &name("nobody")).expect("an answer"), Members::Count(0));
 }
 
 #[test]

@@ -7,8 +7,10 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use weir::app::once::{self, Once};
 use weir::config::Config;
 
-use crate::kafka_path::{assert_nothing_is_missing, read_topic};
+use crate::kafka_path::{self, Gateway, assert_nothing_is_missing, read_topic};
+use crate::support::kafka::{Broker, Extra};
 use crate::support::model::Model;
+use crate::support::relay::{Fault, Relay};
 use crate::support::until;
 use crate::support::weir::{Weir, number};
 use crate::support::{kafka, parquet};
@@ -129,4 +131,64 @@ fn a_mark_that_cannot_be_read_costs_a_look_and_no_row() {
     assert!(weir.term().success());
     let seen = read_topic(&kafka::brokers(), &topic, 1);
     assert_eq!(assert_nothing_is_missing(&seen, appended), 0, "no row is on the topic twice");
+}
+
+/// Requests arrive and answers do not, for longer than the broker remembers its producers; the gateway lives on.
+#[test]
+fn rows_that_arrived_in_an_outage_that_the_gateway_lived_through_are_not_sent_again() {
+    let relay = Relay::unset();
+    let mut broker = Broker::prepare_with(&Extra {
+        listeners: kafka::behind(&[&relay]),
+        properties: "producer.id.expiration.ms=500\nproducer.id.expiration.check.interval.ms=100\n".to_owned(),
+        ..Extra::default()
+    });
+    broker.up();
+    let topic = kafka::topic(broker.address(), "lived", 1);
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = Gateway::open(folder.path());
+    let mut config = kafka::config(&relay.address().to_string());
+    config.resend_window = Duration::from_secs(4);
+    let publisher = gateway.publish(&config, folder.path());
+    gateway.append(&topic, 0..10, 100);
+    gateway.until_delivered(&publisher, 20);
+
+    relay.set(Fault::Mute);
+    gateway.append(&topic, 10..20, 100);
+    until("they are on the topic", || read_topic(broker.address(), &topic, 1).len() >= 40);
+    kafka_path::until(&publisher, "a new producer in place of the one that waits", |status| status.rebuilds > 0);
+    assert_eq!(gateway.logs.totals().delivered, 20, "nothing was acknowledged");
+    relay.heal();
+    gateway.append(&topic, 20..30, 100);
+    gateway.until_delivered(&publisher, 60);
+    drop(publisher);
+    assert_eq!(
+        assert_nothing_is_missing(&read_topic(broker.address(), &topic, 1), 60),
+        0,
+        "no row is on the topic twice"
+    );
+}
+
+/// Nothing would say after a kill that the rows may be on the topic.
+#[test]
+fn a_lane_that_cannot_leave_its_first_mark_sends_nothing() {
+    let topic = kafka::topic(&kafka::brokers(), "unmarked", 1);
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = Gateway::open(folder.path());
+    gateway.append(&topic, 0..8, 100);
+    let lanes = folder.path().join("log").join(&topic);
+    let in_the_way: Vec<PathBuf> =
+        (0..4).map(|lane| lanes.join(lane.to_string()).join(".acknowledged.json.new")).collect();
+    in_the_way.iter().for_each(|path| std::fs::create_dir(path).expect("a folder"));
+    let publisher = gateway.publish(&kafka::config(&kafka::brokers()), folder.path());
+    kafka_path::until(&publisher, "every lane says why it waits", |status| {
+        let says = |lane: &weir::publish::LaneStatus| {
+            lane.problem.as_ref().is_some_and(|problem| problem.message.contains("acknowledged.json: Is a directory"))
+        };
+        status.lanes.len() == 4 && status.lanes.iter().all(says)
+    });
+    assert!(publisher.status().lanes.iter().all(|lane| lane.in_flight == 0));
+    assert!(read_topic(&kafka::brokers(), &topic, 1).is_empty());
+    in_the_way.iter().for_each(|path| std::fs::remove_dir(path).expect("it is empty"));
+    gateway.until_delivered(&publisher, 16);
+    assert_eq!(marks(folder.path(), &topic).len(), 4);
 }

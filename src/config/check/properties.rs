@@ -37,6 +37,7 @@ const PRODUCER_PROTECTED: &[(&str, &str)] = &[
 ];
 const CONSUMER_PROTECTED: &[(&str, &str)] = &[
     ("group.id", "write `drain.group`"),
+    ("group.protocol", "remove it: a new generation has to see who is in the group, which only `classic` shows"),
     ("enable.auto.commit", "remove it: the stored file is the commit"),
     ("auto.commit.enable", "remove it: the stored file is the commit"),
     ("enable.auto.offset.store", "remove it: the stored file is the commit"),

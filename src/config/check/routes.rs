@@ -162,7 +162,7 @@ fn own_path(at: &Rules<'_>, key: &[&str], path: &str) -> Result<String, ConfigEr
 
 fn version(at: &Rules<'_>, key: &[&str], text: &str) -> Result<VersionFrom, ConfigError> {
     if let Some(name) = text.strip_prefix("header:") {
-        return Ok(VersionFrom::Header(header_name(at, key, name)?));
+        return Ok(VersionFrom::Header(header_name(at, key, name, "header:")?));
     }
     if let Some(path) = text.strip_prefix("response:") {
         let Some(keys) = path.strip_prefix("$.") else {
@@ -186,15 +186,20 @@ fn version(at: &Rules<'_>, key: &[&str], text: &str) -> Result<VersionFrom, Conf
     Ok(VersionFrom::Fixed(text.to_owned()))
 }
 
-fn header_name(at: &Rules<'_>, key: &[&str], name: &str) -> Result<String, ConfigError> {
+/// `before`: what stands before the name in the file.
+fn header_name(at: &Rules<'_>, key: &[&str], name: &str, before: &str) -> Result<String, ConfigError> {
     let name = name.trim().to_ascii_lowercase();
     if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
         let what = format!("`{name}` is not the name of a header");
-        return Err(at.wrong(key, what, "write for example `x-model-version`"));
+        return Err(at.wrong(key, what, format!("write for example `{before}x-model-version`")));
     }
     if HEADERS_REFUSED.contains(&name.as_str()) {
         let what = format!("the header `{name}` carries credentials, which are never recorded");
-        return Err(at.wrong(key, what, "remove it from the list"));
+        let fix = match before {
+            "" => "remove it from the list".to_owned(),
+            _ => format!("name another one, for example `{before}x-model-version`"),
+        };
+        return Err(at.wrong(key, what, fix));
     }
     Ok(name)
 }
@@ -239,7 +244,7 @@ fn capture(at: &Rules<'_>, name: &str, file: &file::Capture, memory: &Memory) ->
         return Err(at.wrong(&key("body"), what, fix));
     }
     let headers =
-        file.headers.iter().map(|header| header_name(at, &key("headers"), header)).collect::<Result<_, _>>()?;
+        file.headers.iter().map(|header| header_name(at, &key("headers"), header, "")).collect::<Result<_, _>>()?;
     let mut methods = Vec::new();
     for method in &file.methods {
         let upper = method.to_ascii_uppercase();

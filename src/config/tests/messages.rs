@@ -117,6 +117,30 @@ error: the admin port shows what clients send and is open to the network here, w
 }
 
 #[test]
+fn a_version_from_a_header_that_cannot_be() {
+    says(
+        &format!("{SMALLEST}    version: 'header:model version'\n"),
+        "
+error: `model version` is not the name of a header
+ --> weir.yaml:5:14
+  |
+5 |     version: 'header:model version'
+  |              ^^^^^^^^^^^^^^^^^^^^^^ write for example `header:x-model-version`
+",
+    );
+    says(
+        &format!("{SMALLEST}    version: header:x-api-key\n"),
+        "
+error: the header `x-api-key` carries credentials, which are never recorded
+ --> weir.yaml:5:14
+  |
+5 |     version: header:x-api-key
+  |              ^^^^^^^^^^^^^^^^ name another one, for example `header:x-model-version`
+",
+    );
+}
+
+#[test]
 fn a_tab() {
     says(
         "version: 1\nroutes:\n\tchurn: {}\n",

@@ -21,18 +21,31 @@ fn a_mark_is_read_back_and_a_damaged_one_makes_the_lane_look_at_everything() {
     assert_eq!(Mark::load(folder.path()).unwrap(), Some(mark));
     std::fs::write(folder.path().join(FILE), b"{\"seq\":3").unwrap();
     let damaged = Mark::load(folder.path()).unwrap().unwrap();
-    assert!(damaged.is_old(1_764_037_200_000, WINDOW));
+    assert!(Trail::new(Some(damaged)).is_forgotten(1_764_037_200_000, WINDOW));
     assert_eq!(damaged.offset_for(10), 0);
 }
 
 #[test]
-fn a_mark_is_old_after_half_the_window_and_when_the_clock_went_back() {
+fn what_was_sent_is_forgotten_after_half_the_window_and_when_the_clock_went_back() {
     let mark = Mark { seq: 5, offset: 40, at_ms: 1_000_000_000_000 };
-    assert!(!mark.is_old(mark.at_ms + 83 * HOUR_MS, WINDOW));
-    assert!(mark.is_old(mark.at_ms + 85 * HOUR_MS, WINDOW));
-    assert!(!mark.is_old(mark.at_ms - HOUR_MS, WINDOW), "a clock that was set right");
-    assert!(mark.is_old(mark.at_ms - 200 * HOUR_MS, WINDOW));
+    let is_forgotten = |hours: i64| Trail::new(Some(mark)).is_forgotten(mark.at_ms + hours * HOUR_MS, WINDOW);
+    assert!(!is_forgotten(83) && is_forgotten(85));
+    assert!(!is_forgotten(-1), "a clock that was set right");
+    assert!(is_forgotten(-200));
+    assert!(!Trail::new(None).is_forgotten(mark.at_ms, WINDOW), "nothing was ever sent");
     assert_eq!((mark.offset_for(5), mark.offset_for(4)), (40, 0), "a cursor behind the mark knows nothing");
+}
+
+#[test]
+fn only_an_offset_that_is_new_says_that_the_drain_has_seen_the_source() {
+    let mut trail = Trail::new(Some(Mark { seq: 0, offset: 0, at_ms: 0 }));
+    let mut forgotten_at = |hours: i64, seq, offset| {
+        trail.note(Mark { seq, offset, at_ms: hours * HOUR_MS }, 0, WINDOW);
+        trail.is_forgotten((hours + 80) * HOUR_MS, WINDOW)
+    };
+    assert!(!forgotten_at(80, 1, 10));
+    assert!(forgotten_at(90, 2, 10), "acknowledged as what the broker had already");
+    assert!(!forgotten_at(90, 3, 11));
 }
 
 #[test]
@@ -60,8 +73,16 @@ enum Step {
     Advance {
         persist: bool,
     },
-    /// A refused message: everything from the cursor on again.
-    Refused,
+    /// A refused message: everything from the cursor on again, after so many hours.
+    Refused {
+        hours: i64,
+    },
+    /// No answers for so many hours, through which the process lives. Then the producer sends again by itself what was under way; a broker that
+    /// has forgotten it takes it once more.
+    Outage {
+        hours: i64,
+        broker_knows: bool,
+    },
     /// A fatal error, after so many hours of waiting.
     Fatal {
         hours: i64,
@@ -79,7 +100,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (1..30_u64).prop_map(Step::Send),
         6 => (1..30_usize).prop_map(Step::Report),
         5 => any::<bool>().prop_map(|persist| Step::Advance { persist }),
-        1 => Just(Step::Refused),
+        1 => hours.clone().prop_map(|hours| Step::Refused { hours }),
+        2 => (hours.clone(), any::<bool>()).prop_map(|(hours, broker_knows)| Step::Outage { hours, broker_knows }),
         1 => hours.clone().prop_map(|hours| Step::Fatal { hours }),
         3 => hours.prop_map(|hours| Step::Kill { hours }),
     ];
@@ -93,14 +115,13 @@ struct Sim {
     epoch: u32,
     /// What stands on the partition: of this lane, or of somebody else.
     topic: Vec<Option<(u32, u64)>>,
-    /// Sent and not reported, in order: slot and offset.
-    under_way: Vec<(u64, u64)>,
+    /// Sent and not reported, in order: slot, and the offset that the report will have.
+    under_way: Vec<(u64, Option<u64>)>,
     window: Window,
     next: u64,
     persisted: u64,
     disk: Option<Mark>,
     trail: Trail,
-    looked: bool,
     already: Already,
     /// The drain: what it remembers of each epoch, when it saw it last, and what it stored.
     seen: BTreeMap<u32, (Intervals, i64)>,
@@ -123,7 +144,6 @@ impl Sim {
             persisted: 0,
             disk: None,
             trail: Trail::new(None),
-            looked: false,
             already: Already::default(),
             seen: BTreeMap::new(),
             stored: BTreeSet::new(),
@@ -140,14 +160,15 @@ impl Sim {
             Step::Report(count) => {
                 for _ in 0..(*count).min(self.under_way.len()) {
                     let (slot, offset) = self.under_way.remove(0);
-                    self.window.settle(slot, Ok(Some(offset)));
+                    self.window.settle(slot, Ok(offset));
                 }
             }
             Step::Advance { persist } => self.advance(*persist),
-            Step::Refused => {
+            Step::Refused { hours } => {
                 // The first under way is refused, those behind it arrived.
-                if self.under_way.len() > 1 {
-                    let (slot, offset) = self.under_way.remove(0);
+                if self.under_way.len() > 1
+                    && let (slot, Some(offset)) = self.under_way.remove(0)
+                {
                     let refused = self.topic[usize::try_from(offset).unwrap()].take();
                     if let Some((epoch, seq)) = refused {
                         // It never stood there; the drain has not seen it either.
@@ -158,18 +179,32 @@ impl Sim {
                     }
                     self.window.settle(slot, Err(Refusal { why: "no".into(), too_large: false }));
                     for (slot, offset) in std::mem::take(&mut self.under_way) {
-                        self.window.settle(slot, Ok(Some(offset)));
+                        self.window.settle(slot, Ok(offset));
                     }
                     self.window.rewind();
+                    self.now_ms += hours * HOUR_MS;
                     self.next = self.window.cursor();
+                }
+            }
+            Step::Outage { hours, broker_knows } => {
+                self.now_ms += hours * HOUR_MS;
+                if self.window.unsettled() > 0 && self.looks && self.trail.is_forgotten(self.now_ms, WINDOW) {
+                    self.new_producer();
+                }
+                for at in 0..self.under_way.len() {
+                    let Some(offset) = self.under_way[at].1.filter(|_| !broker_knows) else {
+                        self.under_way[at].1 = None;
+                        continue;
+                    };
+                    let (epoch, seq) = self.topic[usize::try_from(offset).unwrap()].expect("a row of the lane");
+                    self.under_way[at].1 = Some(self.topic.len() as u64);
+                    self.topic.push(Some((epoch, seq)));
+                    self.drain(epoch, seq);
                 }
             }
             Step::Fatal { hours } => {
                 self.now_ms += hours * HOUR_MS;
-                self.under_way.clear();
-                self.window = Window::new(self.window.cursor(), self.window.sent_until());
-                self.next = self.window.cursor();
-                self.looked = false;
+                self.new_producer();
             }
             Step::Kill { hours } => {
                 self.now_ms += hours * HOUR_MS;
@@ -178,22 +213,24 @@ impl Sim {
                 self.window = Window::new(self.persisted, self.rows.len() as u64);
                 self.next = self.persisted;
                 self.trail = Trail::new(self.disk);
-                self.looked = false;
                 self.already = Already::default();
             }
         }
     }
 
+    fn new_producer(&mut self) {
+        self.under_way.clear();
+        self.window = Window::new(self.window.cursor(), self.window.sent_until());
+        self.next = self.window.cursor();
+    }
+
     fn look(&mut self) {
-        if self.looked {
-            return;
-        }
-        self.looked = true;
         let cursor = self.window.cursor();
-        let Some(mark) = self.trail.written().filter(|mark| mark.is_old(self.now_ms, WINDOW)) else { return };
-        if cursor >= self.window.sent_until() || !self.looks {
+        let Some(mark) = self.trail.written().filter(|_| self.trail.is_forgotten(self.now_ms, WINDOW)) else { return };
+        if self.window.unsettled() > 0 || cursor >= self.window.sent_until() || !self.looks {
             return;
         }
+        self.trail.knows(self.now_ms);
         self.already = Already::default();
         let from = usize::try_from(mark.offset_for(cursor)).unwrap();
         for (epoch, seq) in self.topic[from..].iter().flatten() {
@@ -204,7 +241,11 @@ impl Sim {
     fn send(&mut self, count: u64) {
         self.look();
         let cursor = self.window.cursor();
-        let clean = self.window.is_empty() && cursor >= self.window.sent_until() && self.persisted >= cursor;
+        let nothing_sent = self.window.is_empty() && cursor >= self.window.sent_until();
+        if nothing_sent {
+            self.trail.knows(self.now_ms);
+        }
+        let clean = nothing_sent && self.persisted >= cursor;
         if let Some(mark) = self.trail.before_sending(cursor, clean, self.now_ms, WINDOW) {
             self.write(mark);
         }
@@ -214,7 +255,7 @@ impl Sim {
             if self.already.holds(epoch, self.next, self.next + 1) {
                 self.window.settle(slot, Ok(None));
             } else {
-                self.under_way.push((slot, self.topic.len() as u64));
+                self.under_way.push((slot, Some(self.topic.len() as u64)));
                 self.topic.push(Some((epoch, self.next)));
                 self.drain(epoch, self.next);
             }
@@ -244,12 +285,9 @@ impl Sim {
         let now = self.now_ms;
         self.seen.retain(|_, (_, last)| now - *last <= i64::try_from(WINDOW.as_millis()).unwrap());
         let (seqs, last) = self.seen.entry(epoch).or_insert_with(|| (Intervals::new(), now));
-        if seqs.insert(seq) {
-            // A resend that it knows does not count as seen here: the harder case.
-            *last = now;
-            if !self.stored.insert(seq) {
-                self.doubled.push(seq);
-            }
+        *last = now;
+        if seqs.insert(seq) && !self.stored.insert(seq) {
+            self.doubled.push(seq);
         }
     }
 }
@@ -280,4 +318,41 @@ fn without_a_look_the_row_is_stored_twice() {
     ];
     assert_eq!(doubled(&steps, false), [2, 3, 4]);
     assert!(doubled(&steps, true).is_empty());
+}
+
+#[test]
+fn an_outage_that_a_gateway_lives_through_is_no_other() {
+    let steps = [
+        Step::Append(5),
+        Step::Send(5),
+        Step::Report(2),
+        Step::Advance { persist: true },
+        Step::Outage { hours: 200, broker_knows: false },
+        Step::Send(5),
+    ];
+    assert_eq!(doubled(&steps, false), [2, 3, 4]);
+    assert!(doubled(&steps, true).is_empty());
+}
+
+#[test]
+fn rows_behind_one_that_was_refused_for_long_are_looked_for() {
+    let steps =
+        [Step::Append(5), Step::Send(5), Step::Advance { persist: true }, Step::Refused { hours: 200 }, Step::Send(5)];
+    assert_eq!(doubled(&steps, false), [1, 2, 3, 4]);
+    assert!(doubled(&steps, true).is_empty());
+}
+
+/// Each of them went wrong once.
+#[test]
+fn no_row_is_stored_twice_in_what_was_found_by_chance() {
+    use Step::*;
+    let outage = |hours| Outage { hours, broker_knows: false };
+    for steps in [
+        vec![Append(1), Report(1), Append(1), Append(1), Kill { hours: 0 }, Send(1), Fatal { hours: 169 }, Send(1)],
+        vec![Append(2), Send(2), Kill { hours: 166 }, Foreign(1), Send(3), Kill { hours: 3 }, Send(1)],
+        // What was sent before the fatal error is not under way any more, and was not sent again yet.
+        vec![Append(6), Send(6), Fatal { hours: 0 }, Send(1), Report(1), outage(169), Send(1)],
+    ] {
+        assert_eq!(doubled(&steps, true), Vec::<u64>::new(), "{steps:?}");
+    }
 }

@@ -115,7 +115,39 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
     use super::*;
+    use crate::publish::ProblemSlot;
+    use crate::source::Bounds;
+    use crate::source::kafka::Reach;
+    use crate::source::spool::SpoolPool;
+
+    #[test]
+    fn a_partition_that_was_taken_while_it_was_looked_at_is_not_announced_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = SpoolPool::open(&folder.path().join("spool"), 1 << 20).unwrap();
+        let shared = Shared::new(pool, Arc::new(ProblemSlot::default()), Reach::Follow);
+        let id = PartitionId { topic: "t".into(), origin: "t".into(), partition: 0 };
+        let bounds = Bounds { start: 0, end: 5, topic_id: String::new(), hint: None };
+        let events = || shared.take_events(Duration::ZERO);
+        shared.own(&BTreeSet::from([id.clone()]), true, 1);
+        shared.announce(id.clone(), 0, bounds.clone());
+        let looked_at = shared.get(&id).unwrap();
+        looked_at.seek(9);
+        assert!(matches!(events()[..], [Event::Assigned { .. }]));
+        shared.announce_again(&looked_at, bounds.clone());
+        assert!(matches!(events()[..], [Event::Revoked { .. }, Event::Assigned { .. }]));
+        shared.own(&BTreeSet::new(), true, 1);
+        shared.announce_again(&looked_at, bounds.clone());
+        assert!(matches!(events()[..], [Event::Revoked { .. }]), "it is another drain's");
+        // Given again, it is another one of the same name.
+        shared.own(&BTreeSet::from([id.clone()]), true, 1);
+        shared.announce(id, 0, bounds.clone());
+        shared.announce_again(&looked_at, bounds);
+        assert!(matches!(events()[..], [Event::Assigned { .. }]));
+    }
 
     #[test]
     fn it_is_settled_once_the_group_has_answered_for_all_topics() {

@@ -177,6 +177,7 @@ impl Member {
     }
 
     /// A client with a fatal error is of no more use. Whoever has the same instance id goes on with it; this one joins as a member without one.
+    /// If it cannot subscribe, it has no topics, and who asks for some ([`Shared::wished`](super::shared::Shared::wished)) does so again.
     fn start_anew(&mut self, code: RDKafkaErrorCode, why: &str) {
         if code == RDKafkaErrorCode::FencedInstanceId {
             tracing::warn!(
@@ -192,7 +193,8 @@ impl Member {
         let made = BaseConsumer::from_config_and_context(&self.config, context);
         let joined = made.and_then(|consumer| {
             self.consumer = consumer;
-            self.subscribe(self.topics.clone())
+            let topics = std::mem::take(&mut self.topics);
+            self.subscribe(topics)
         });
         if let Err(error) = joined {
             self.problem.set(format!("failed to join the consumer group again: {error}"));
@@ -281,6 +283,24 @@ mod tests {
         assert_eq!(owned.partitions, set(&[2, 3]));
         assert!(owned.apply(given(false, &[4])));
         assert_eq!(owned.partitions, set(&[2, 3, 4]), "only the first one after a loss is everything");
+    }
+
+    #[test]
+    fn who_could_not_subscribe_anew_has_no_topics_and_is_asked_again() {
+        let text =
+            "version: 1\nroutes: { m: { upstream: 'http://127.0.0.1:1' } }\nkafka: { brokers: ['127.0.0.1:1'] }\n";
+        let kafka = crate::config::Config::from_yaml("weir.yaml", text, &|_| None).unwrap().kafka.unwrap();
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", "127.0.0.1:1").set("group.id", "g").set(INSTANCE_ID, "i");
+        let mut member = Member::new(&kafka, Arc::default(), config).unwrap();
+        let topics = BTreeSet::from(["t".to_owned()]);
+        member.subscribe(topics.clone()).unwrap();
+        member.start_anew(RDKafkaErrorCode::FencedInstanceId, "fenced");
+        assert_eq!(member.topics(), &topics);
+        assert_eq!(member.config.get(INSTANCE_ID), None, "the name is another's");
+        member.topics = BTreeSet::from([String::new()]); // no subscription that librdkafka takes
+        member.start_anew(RDKafkaErrorCode::Fatal, "again");
+        assert_eq!(member.topics(), &BTreeSet::new());
     }
 
     #[test]

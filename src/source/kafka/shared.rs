@@ -198,8 +198,12 @@ impl Shared {
         self.push(vec![Event::Assigned { partition: id, bounds }]);
     }
 
-    /// Drops what is at hand of a partition and has the drain begin anew with it.
-    pub fn announce_again(&self, partition: &Partition, bounds: Bounds) {
+    /// Drops what is at hand of a partition and has the drain begin anew with it; not of one that the group has taken meanwhile.
+    pub fn announce_again(&self, partition: &Arc<Partition>, bounds: Bounds) {
+        let partitions = self.partitions.read().unwrap_or_else(PoisonError::into_inner);
+        if !partitions.get(&partition.id).is_some_and(|known| Arc::ptr_eq(known, partition)) {
+            return;
+        }
         let mut inner = lock(&partition.inner);
         inner.spool.clear();
         inner.end = bounds.end;

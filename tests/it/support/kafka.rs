@@ -84,13 +84,7 @@ impl Broker {
 
     /// The same, with a listener behind each of these relays.
     pub fn prepare_behind(relays: &[&Relay]) -> Broker {
-        let listeners = relays.iter().enumerate().map(|(n, relay)| {
-            let behind = free_port();
-            relay.target(([127, 0, 0, 1], behind).into());
-            let (address, advertised) = (format!("127.0.0.1:{behind}"), relay.address().to_string());
-            Listener { name: format!("RELAY{n}"), protocol: "PLAINTEXT", address, advertised }
-        });
-        Broker::prepare_with(&Extra { listeners: listeners.collect(), ..Extra::default() })
+        Broker::prepare_with(&Extra { listeners: behind(relays), ..Extra::default() })
     }
 
     /// The same with whatever else it is to have.
@@ -188,6 +182,17 @@ impl Broker {
         }
         false
     }
+}
+
+/// A listener behind each of these relays.
+pub fn behind(relays: &[&Relay]) -> Vec<Listener> {
+    let listener = |(n, relay): (usize, &&Relay)| {
+        let behind = free_port();
+        relay.target(([127, 0, 0, 1], behind).into());
+        let (address, advertised) = (format!("127.0.0.1:{behind}"), relay.address().to_string());
+        Listener { name: format!("RELAY{n}"), protocol: "PLAINTEXT", address, advertised }
+    };
+    relays.iter().enumerate().map(listener).collect()
 }
 
 pub(super) fn java(libs: &std::path::Path) -> Command {
