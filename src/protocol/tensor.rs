@@ -85,9 +85,10 @@ pub fn elements(kind: Kind, order: Order, bytes: &[u8]) -> Result<Vec<Value<'_>>
         Kind::Int16 => packed(bytes, order, |raw| Value::Int(i16::from_le_bytes(raw).into())),
         Kind::Int32 => packed(bytes, order, |raw| Value::Int(i32::from_le_bytes(raw).into())),
         Kind::Int64 => packed(bytes, order, |raw| Value::Int(i64::from_le_bytes(raw))),
-        Kind::Fp16 => packed(bytes, order, |raw| Value::Float(half(u16::from_le_bytes(raw)))),
+        // As doubles: the few digits that tell one single float from the next are not yet its value where a double is read.
+        Kind::Fp16 => packed(bytes, order, |raw| Value::Double(half(u16::from_le_bytes(raw)).into())),
         Kind::Bf16 => {
-            packed(bytes, order, |raw| Value::Float(f32::from_bits(u32::from(u16::from_le_bytes(raw)) << 16)))
+            packed(bytes, order, |raw| Value::Double(f32::from_bits(u32::from(u16::from_le_bytes(raw)) << 16).into()))
         }
         Kind::Fp32 => packed(bytes, order, |raw| Value::Float(f32::from_le_bytes(raw))),
         Kind::Fp64 => packed(bytes, order, |raw| Value::Double(f64::from_le_bytes(raw))),

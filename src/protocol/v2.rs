@@ -93,6 +93,7 @@ struct Tensor<'a> {
     name: Cow<'a, str>,
     /// `None`: the elements are in shared memory, there is only a name.
     content: Option<(Vec<usize>, Vec<Value<'a>>)>,
+    /// The type to declare for its columns.
     kind: Option<Kind>,
 }
 
@@ -142,7 +143,7 @@ fn tensor<'a>(value: Value<'a>, tail: &mut &'a [u8]) -> Result<Tensor<'a>, Probl
     }
     let shape = field(&fields, "shape").and_then(shape).ok_or_else(|| invalid("a tensor without a shape"))?;
     let packed = parameter("binary_data_size").and_then(Value::as_word).map(|size| size.parse::<usize>());
-    let elements = match packed {
+    let (elements, kind) = match packed {
         Some(size) => {
             let size = size.map_err(|_| invalid("binary_data_size is no number"))?;
             let kind = kind.ok_or_else(|| Problem::new(ParseStatus::Unsupported, "a datatype that is not known"))?;
@@ -151,14 +152,17 @@ fn tensor<'a>(value: Value<'a>, tail: &mut &'a [u8]) -> Result<Tensor<'a>, Probl
             };
             let (bytes, rest) = tail.split_at_checked(size).ok_or_else(cut)?;
             *tail = rest;
-            tensor::elements(kind, Order::Little, bytes)?
+            (tensor::elements(kind, Order::Little, bytes)?, Some(kind))
         }
         None => {
             let at =
                 fields.iter().position(|(key, _)| key == "data").ok_or_else(|| invalid("a tensor without data"))?;
             let mut elements = Vec::new();
             flatten(fields.swap_remove(at).1, &mut elements);
-            elements
+            // What is written in digits is a double, whatever the model rounds it to: a column of single floats would not hold it.
+            let kind =
+                kind.map(|kind| if matches!(kind, Kind::Fp16 | Kind::Bf16 | Kind::Fp32) { Kind::Fp64 } else { kind });
+            (elements, kind)
         }
     };
     tensor::check(elements.len(), &shape)?;

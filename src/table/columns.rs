@@ -240,14 +240,15 @@ fn take_bytes(ends: &mut Vec<i32>, bytes: &mut Vec<u8>) -> (OffsetBuffer<i32>, B
     (OffsetBuffer::new(ScalarBuffer::from(ends)), Buffer::from_vec(std::mem::take(bytes)))
 }
 
-/// A single-precision value that reads back as what is written.
+/// A single-precision value that reads back as what is written: in its own few digits (`0.1`), or in the many of the double that equals
+/// it (`0.10000000149011612`, as numpy's lists have it).
 fn to_float(number: Number<'_>) -> Option<f32> {
     if !number.value.is_finite() {
         return number.exact.then_some(number.value as f32);
     }
     let value: f32 = number.text.parse().ok()?;
     let again: f64 = value.to_string().parse().ok()?;
-    (number.exact && again == number.value).then_some(value)
+    (number.exact && (again == number.value || f64::from(value) == number.value)).then_some(value)
 }
 
 fn narrow(values: Vec<i64>, nulls: Option<NullBuffer>, data_type: &DataType) -> ArrayRef {

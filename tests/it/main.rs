@@ -38,6 +38,7 @@ mod s3_store;
 mod sampling;
 mod secrets;
 mod servers_chat;
+mod servers_triton;
 mod shared_store;
 mod stop;
 mod torture;

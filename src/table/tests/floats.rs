@@ -1,5 +1,7 @@
 //! Numbers arrive bit for bit, or their text is kept.
 
+use arrow_array::types::Float32Type;
+
 use super::*;
 use crate::table::number;
 
@@ -86,6 +88,21 @@ fn integers_beyond_what_a_double_holds_keep_their_text() {
         assert_eq!(x.is_some(), row < fits.len(), "{}", values[row]);
     }
     assert_eq!(file.text("_raw", fits.len()).as_deref(), Some(values[fits.len()].as_str()));
+}
+
+#[test]
+fn single_floats_are_read_in_few_digits_and_in_those_of_the_double_that_equals_them() {
+    let values: Vec<String> = ["0.1", "0.10000000149011612", "16777217", "0.1000000015", "\"NaN\""]
+        .iter()
+        .map(|x| format!(r#"{{"inputs":{{"x":{x}}},"types":{{"inputs.x":"FP32"}}}}"#))
+        .collect();
+    let (schema, file) = table(&values);
+    assert_eq!(input_type(&schema, "x"), Some(&Type::Float));
+    assert_eq!(file.raw_rows(), [2, 3], "a value that no single float has");
+    let column = file.column("inputs.x");
+    let read: Vec<_> = column.as_primitive::<Float32Type>().iter().map(|x| x.map(f32::to_bits)).collect();
+    let tenth = Some(0.1_f32.to_bits());
+    assert_eq!(read, [tenth, tenth, None, None, Some(f32::NAN.to_bits())]);
 }
 
 #[test]
