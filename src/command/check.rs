@@ -1,11 +1,14 @@
 //! `weir check`: the configuration and what it names, one line each, serially, so that each failure reads with its part.
 
+mod samples;
+
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use super::log::words;
+use super::map::Mapped;
 use super::{Context, Failure, chain, print_json, say};
 use crate::admin::status::counted;
 use crate::app::log_options;
@@ -20,7 +23,7 @@ const KAFKA_WAIT: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Check the file only; connect to nothing
+    /// Check the file and its samples only; connect to nothing
     #[arg(long)]
     offline: bool,
 }
@@ -34,12 +37,17 @@ struct Line {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     fix: Option<String>,
+    /// What became of a sample.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mapped: Option<Mapped>,
 }
 
 pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let config = context.config()?;
     if args.offline {
-        return tell(context, &[config_line(&config)]);
+        let mut lines = vec![config_line(&config)];
+        lines.extend(samples::lines(&config));
+        return tell(context, &lines);
     }
     report(context, &config)
 }
@@ -47,6 +55,7 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
 /// Checks everything that `config` names and prints it.
 pub(super) fn report(context: &Context, config: &Config) -> Result<(), Failure> {
     let mut lines = vec![config_line(config)];
+    lines.extend(samples::lines(config));
     lines.extend(config.routes.iter().map(upstream_line));
     if let Some(kafka) = &config.kafka {
         lines.extend(kafka_lines(config, kafka));
@@ -74,11 +83,11 @@ fn tell(context: &Context, lines: &[Line]) -> Result<(), Failure> {
 }
 
 fn good(part: &'static str, text: String) -> Line {
-    Line { part, ok: true, text, fix: None }
+    Line { part, ok: true, text, fix: None, mapped: None }
 }
 
 fn bad(part: &'static str, text: String, fix: &str) -> Line {
-    Line { part, ok: false, text, fix: Some(fix.to_string()) }
+    Line { part, ok: false, text, fix: Some(fix.to_string()), mapped: None }
 }
 
 fn config_line(config: &Config) -> Line {

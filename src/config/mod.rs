@@ -190,6 +190,8 @@ pub struct Capture {
 pub struct Record {
     pub inputs: Layout,
     pub outputs: Layout,
+    /// Files with a request and its answer, for `weir check`.
+    pub samples: Vec<PathBuf>,
 }
 
 impl Record {

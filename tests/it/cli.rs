@@ -193,3 +193,36 @@ fn map_shows_what_a_call_becomes() {
     assert_eq!(wrong.status.code(), Some(2));
     assert!(words(&wrong).contains("churn"), "{}", words(&wrong));
 }
+
+#[test]
+fn check_tries_the_samples_of_a_route() {
+    let weir = Weir::new(
+        "routes:\n  churn:\n    upstream: http://127.0.0.1:1\n    redact: { inputs.email: drop }\n    \
+         record: { inputs: { columns: [age, email] }, samples: [good.http, short.http, pair.http, nowhere.http] }\n",
+    );
+    let sample = |name: &str, request: &str, answer: &str| {
+        let head = "content-type: application/json\n\n";
+        let text = format!("POST /predict HTTP/1.1\n{head}{request}\n\nHTTP/1.1 200 OK\n{head}{answer}\n");
+        std::fs::write(weir.dir.join(name), text).expect("a file");
+    };
+    sample("good.http", r#"[[41,"canary-7f3a"],[28,"canary-7f3a"]]"#, "[0.25,0.75]");
+    sample("short.http", "[[41],[28]]", "[0.25,0.75]");
+    sample("pair.http", "[[41,7],[28,7]]", "[0.25]");
+    let output = weir.cli(&["check", "--offline"]);
+    assert_eq!(output.status.code(), Some(1), "{}", words(&output));
+    let text = words(&output);
+    for part in [
+        "ok sample    churn  good.http  json, 2 rows: inputs.age int, outputs.prediction double",
+        "redacted  inputs.email",
+        "xx sample    churn  short.http  unsupported: request: redaction could miss a field here",
+        "xx sample    churn  pair.http  row_mismatch: 2 in the request, 1 in the response",
+        "xx sample    churn  nowhere.http cannot be read",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("canary-7f3a"), "{text}");
+    let json = weir.cli(&["check", "--offline", "--json"]);
+    let report: Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(report["ok"], Value::Bool(false));
+    assert_eq!(report["checks"][1]["mapped"]["records"][1]["inputs"], serde_json::json!({"age": 28}));
+}

@@ -1,25 +1,25 @@
 //! `weir map FILE [RESPONSE]`: what weir would make of one call: protocol, rows, names, types, and what redaction leaves. Nothing
 //! is sent, nothing is stored.
 
+mod mapping;
 mod transcript;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{Method, StatusCode};
-use serde::Serialize;
+use http::StatusCode;
 use serde_json::Value;
 
+use self::mapping::{kind, map};
 use self::transcript::{Message, Pair};
 use super::{Context, Failure, print_json, say};
 use crate::config::{Config, Route};
-use crate::gateway::exchange::{Captured, Keep, Kept, Origin, Outcome, Timings};
-use crate::record::{Call, Recorder};
+
+pub(super) use self::mapping::Mapped;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The request: a body, an HTTP message with its head, or what `curl -v` printed (both sides); `-` for stdin
+    /// The request: a body, an HTTP message with its head (its answer may follow, `HTTP/1.1 200 OK`), or what `curl -v` printed;
+    /// `-` for stdin
     file: PathBuf,
     /// The answer: a body, or an HTTP message with its head
     response: Option<PathBuf>,
@@ -35,23 +35,6 @@ pub struct Args {
     /// Route whose settings hold [default: the one that the path leads to]
     #[arg(long, value_name = "NAME")]
     route: Option<String>,
-}
-
-/// What became of a call.
-#[derive(Serialize)]
-struct Mapped {
-    route: String,
-    protocol: Value,
-    parse_status: Value,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parse_error: Option<Value>,
-    model_name: Value,
-    model_version: Value,
-    row_count: Value,
-    /// Fields that the route's rules took out of one row or another.
-    redacted: Vec<String>,
-    /// As they would stand on the topic.
-    records: Vec<Value>,
 }
 
 /// Rows that the screen shows; `--json` has all.
@@ -74,11 +57,31 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let path = path.unwrap_or_else(|| if route.path == "/" { "/predict".to_owned() } else { route.path.clone() });
     let status = pair.response.as_ref().and_then(|answer| answer.status).unwrap_or(args.status);
     let status = StatusCode::from_u16(status).map_err(|_| Failure::Usage(format!("{status} is no status of HTTP")))?;
-    let mapped = map(&config, route, path, pair, status)?;
+    let mapped = map(&config, route, &path, &pair, status).map_err(Failure::Failed)?;
     if context.json {
         return print_json(&mapped);
     }
     show(&mapped)
+}
+
+/// What a route makes of a file that holds a request and its answer.
+///
+/// # Errors
+/// Why the file is no such sample.
+pub(super) fn sample(config: &Config, route: &Route, file: &Path) -> Result<Mapped, String> {
+    let bytes = std::fs::read(file).map_err(|error| format!("cannot be read: {error}"))?;
+    let pair = Pair::read(&bytes).map_err(|what| format!("is no request with its answer: {what}"))?;
+    let answer =
+        pair.response.as_ref().ok_or("has no answer; it follows the request, beginning with `HTTP/1.1 200 OK`")?;
+    let status =
+        answer.status.and_then(|status| StatusCode::from_u16(status).ok()).ok_or("has an answer without a status")?;
+    let path = pair.request.path.as_deref().ok_or("has no head; begin it with `POST /predict HTTP/1.1`")?;
+    let found =
+        self::route(config, None, Some(path)).map_err(|_| format!("asks for `{path}`, which no route takes"))?;
+    if found.name != route.name {
+        return Err(format!("asks for `{path}`, which the route `{}` takes", found.name));
+    }
+    map(config, route, path, &pair, status)
 }
 
 fn bytes(file: &Path) -> Result<Vec<u8>, Failure> {
@@ -123,87 +126,6 @@ fn route<'c>(config: &'c Config, name: Option<&str>, path: Option<&str>) -> Resu
     })
 }
 
-fn map(config: &Config, route: &Route, path: String, pair: Pair, status: StatusCode) -> Result<Mapped, Failure> {
-    let recorder = Recorder::new(config.models_max, "{model}".to_owned(), None, b"weir map".to_vec());
-    let call = |route: Route| call(route, &path, &pair, status);
-    let records = records(&recorder, &call(route.clone()))?;
-    let open = self::records(&recorder, &call(Route { redact: Vec::new(), ..route.clone() }))?;
-    let redacted = changed(&open, &records);
-    let first = records.first().cloned().unwrap_or_default();
-    let field = |name: &str| first.get(name).cloned().unwrap_or_default();
-    Ok(Mapped {
-        route: route.name.clone(),
-        protocol: field("protocol"),
-        parse_status: field("parse_status"),
-        parse_error: first.get("parse_error").cloned(),
-        model_name: field("model_name"),
-        model_version: field("model_version"),
-        row_count: field("row_count"),
-        redacted,
-        records,
-    })
-}
-
-fn call(route: Route, path: &str, pair: &Pair, status: StatusCode) -> Call {
-    let captured = |body: &[u8]| {
-        let seen_bytes = body.len() as u64;
-        Captured { frames: vec![Bytes::copy_from_slice(body)], seen_bytes, kept: Kept::Whole, ended: true }
-    };
-    let answer = pair.response.as_ref();
-    Call {
-        id: uuid::Uuid::now_v7(),
-        route: Arc::new(route),
-        keep: Keep::Bodies,
-        arrived_at_us: jiff::Timestamp::now().as_microsecond(),
-        method: Method::POST,
-        path: path.to_owned(),
-        request_headers: pair.request.headers.clone(),
-        request: captured(&pair.request.body),
-        status: Some(status),
-        response_headers: answer.map(|answer| answer.headers.clone()).unwrap_or_default(),
-        response: captured(answer.map(|answer| answer.body.as_slice()).unwrap_or_default()),
-        outcome: Outcome::Complete,
-        origin: Origin::Model,
-        error: None,
-        attempts: 1,
-        upstream: None,
-        timings: Timings::default(),
-        tags: Vec::new(),
-    }
-}
-
-fn records(recorder: &Recorder, call: &Call) -> Result<Vec<Value>, Failure> {
-    let (_, messages) = recorder.messages(call);
-    messages
-        .iter()
-        .map(|message| serde_json::from_slice(message).map_err(|error| Failure::Failed(format!("a record: {error}"))))
-        .collect()
-}
-
-/// Fields of inputs and outputs that a record without rules has and the one with them has not, or has otherwise; names only.
-fn changed(open: &[Value], redacted: &[Value]) -> Vec<String> {
-    let mut names = Vec::new();
-    for (open, redacted) in open.iter().zip(redacted) {
-        for side in ["inputs", "outputs"] {
-            below(&open[side], &redacted[side], side, &mut names);
-        }
-    }
-    names
-}
-
-fn below(open: &Value, redacted: &Value, path: &str, names: &mut Vec<String>) {
-    let Value::Object(fields) = open else { return };
-    for (key, value) in fields {
-        let path = format!("{path}.{key}");
-        match redacted.get(key) {
-            Some(kept) if kept.is_object() => below(value, kept, &path, names),
-            Some(kept) if kept == value => {}
-            _ if names.contains(&path) => {}
-            _ => names.push(path),
-        }
-    }
-}
-
 fn show(mapped: &Mapped) -> Result<(), Failure> {
     let word = |value: &Value| match value {
         Value::String(text) => text.clone(),
@@ -246,19 +168,6 @@ fn show(mapped: &Mapped) -> Result<(), Failure> {
         say(&format!("\nand {} rows more; --json shows all", mapped.records.len() - ROWS_SHOWN))?;
     }
     Ok(())
-}
-
-/// What the drain would propose for a value, in a word.
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(number) if number.is_f64() => "double",
-        Value::Number(_) => "int",
-        Value::String(_) => "text",
-        Value::Array(_) => "list",
-        Value::Object(_) => "struct",
-    }
 }
 
 fn shortened(value: &Value) -> String {

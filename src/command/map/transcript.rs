@@ -1,4 +1,5 @@
-//! Bytes of a file -> one side of a call, or both: a bare body, an HTTP/1.1 message, or what `curl -v` printed. Pure.
+//! Bytes of a file -> one side of a call, or both: a bare body, an HTTP/1.1 message, a request and its answer one after the other, or
+//! what `curl -v` printed. Pure.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -24,7 +25,16 @@ impl Pair {
     /// # Errors
     /// What is wrong with a head.
     pub fn read(bytes: &[u8]) -> Result<Pair, String> {
-        if is_verbose(bytes) { verbose(bytes) } else { Ok(Pair { request: Message::read(bytes)?, response: None }) }
+        if is_verbose(bytes) {
+            return verbose(bytes);
+        }
+        let mut request = Message::read(bytes)?;
+        let answer = request.path.as_ref().and_then(|_| answer_within(&request.body));
+        let response = answer.map(|at| Message::read(&request.body[at..])).transpose()?;
+        if let Some(at) = answer {
+            request.body.truncate(request.body[..at].trim_ascii_end().len());
+        }
+        Ok(Pair { request, response })
     }
 }
 
@@ -92,6 +102,16 @@ fn is_first_line(line: &str) -> bool {
             && third.is_some_and(|v| v.starts_with("HTTP/")))
 }
 
+/// Where an answer begins in what follows a request's head.
+fn answer_within(body: &[u8]) -> Option<usize> {
+    let begins = |at: usize| {
+        let line = body[at..].split(|byte| *byte == b'\n').next().unwrap_or_default();
+        line.starts_with(b"HTTP/") && std::str::from_utf8(line).is_ok_and(|line| is_first_line(line.trim_end()))
+    };
+    let lines = memchr::memchr_iter(b'\n', body).map(|at| at + 1);
+    std::iter::once(0).chain(lines).find(|at| begins(*at))
+}
+
 /// `curl -v` marks what it sent with `> ` and what it received with `< `.
 fn is_verbose(bytes: &[u8]) -> bool {
     let has = |mark: &[u8]| bytes.starts_with(mark) || memchr::memmem::find(bytes, &[b"\n", mark].concat()).is_some();
@@ -139,6 +159,23 @@ mod tests {
         let answer = Message::read(b"HTTP/1.1 404 Not Found\r\nx: y\r\n\r\nno").expect("an answer");
         assert_eq!((answer.status, answer.body.as_slice()), (Some(404), &b"no"[..]));
         assert!(Message::read(b"POST / HTTP/1.1\nno colon\n\n{}").is_err());
+    }
+
+    #[test]
+    fn an_answer_may_follow_its_request() {
+        let text = "POST /p HTTP/1.1\ncontent-type: application/json\n\n{\"a\": \"HTTP/1.1 200\"}\n\nHTTP/1.1 422 No\nx: y\n\n{\"p\": 1}\n";
+        let pair = Pair::read(text.as_bytes()).expect("a pair");
+        assert_eq!(
+            (pair.request.path.as_deref(), pair.request.body.as_slice()),
+            (Some("/p"), &b"{\"a\": \"HTTP/1.1 200\"}"[..])
+        );
+        let answer = pair.response.expect("an answer");
+        assert_eq!((answer.status, answer.body.as_slice()), (Some(422), &b"{\"p\": 1}\n"[..]));
+        assert_eq!(
+            Pair::read(b"GET / HTTP/1.1\n\nHTTP/1.1 200 OK\n\n").expect("a pair").response.expect("an answer").status,
+            Some(200)
+        );
+        assert_eq!(Pair::read(b"{}\nHTTP/1.1 200 OK\n\n").expect("a body").response, None);
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! `record:` of a route: where rows are, and what their columns are called.
+//! `record:` of a route: where rows are, what their columns are called, and samples.
+
+use std::path::PathBuf;
 
 use super::Rules;
 use crate::config::file;
@@ -9,7 +11,16 @@ use crate::config::{LIST_COLUMNS_MAX, Layout, ProtocolChoice, Record};
 const COLUMN_BYTES_MAX: usize = 256;
 
 pub(super) fn record(at: &Rules<'_>, route: &str, file: &file::Route) -> Result<Record, ConfigError> {
+    for sample in &file.record.samples {
+        let key = ["routes", route, "record", "samples"];
+        at.folder(&key, sample)?;
+        if sample.is_empty() || sample.contains(['*', '?']) {
+            let what = format!("`{sample}` does not name one file");
+            return Err(at.wrong(&key, what, "write the path of each file"));
+        }
+    }
     Ok(Record {
+        samples: file.record.samples.iter().map(PathBuf::from).collect(),
         inputs: layout(at, route, file.protocol, "inputs", 'x', &file.record.inputs)?,
         outputs: layout(at, route, file.protocol, "outputs", 'y', &file.record.outputs)?,
     })

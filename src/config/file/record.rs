@@ -1,4 +1,4 @@
-//! `record:` of a route as it is written: where rows are, and what their columns are called.
+//! `record:` of a route as it is written: where rows are, what their columns are called, and samples.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,10 @@ pub struct Record {
     /// Of the answer.
     #[serde(skip_serializing_if = "Layout::is_empty")]
     pub outputs: Layout,
+    /// Files that each hold a request and its answer, one after the other, as `weir map` reads them: `weir check` shows what becomes of
+    /// them, and fails if they do not become rows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<String>,
 }
 
 /// Rows and columns of one side.

@@ -110,6 +110,7 @@ refused_after_smallest! {
     a_column_without_a_name: "    record: { inputs: { columns: [a, ''] } }", "5:34", "column 1 has no name", "[age, plan]";
     a_column_twice: "    record: { inputs: { columns: [a, b, a] } }", "5:34", "`a` names two columns", "a name of its own";
     a_column_named_by_its_position: "    record: { inputs: { columns: [x1, x0] } }", "5:34", "`x1` is what a value without a name is called", "another name";
+    a_sample_by_pattern: "    record: { samples: ['a-*.http'] }", "5:24", "does not name one file", "each file";
     an_unknown_key_of_rows: "    record: { inputs: { colums: [a] } }", "5:25", "unknown key `colums`", "`columns`";
     a_redaction_without_a_side: "    redact: { email: drop }", "5:15", "inputs or the outputs", "`inputs.email`";
     a_redaction_of_nothing: "    redact: { inputs.: drop }", "5:15", "does not name a key", "inputs.email";

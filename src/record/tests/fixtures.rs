@@ -101,8 +101,11 @@ fn fixture_call(fixture: &Value) -> Call {
     if let Some(rows_max) = settings["rows_max"].as_u64() {
         route.capture.rows_max = usize::try_from(rows_max).expect("a number of rows");
     }
-    route.record =
-        Record { inputs: layout(&settings["record"]["inputs"]), outputs: layout(&settings["record"]["outputs"]) };
+    route.record = Record {
+        inputs: layout(&settings["record"]["inputs"]),
+        outputs: layout(&settings["record"]["outputs"]),
+        ..Record::default()
+    };
     route.model = settings["model"].as_str().map(str::to_owned);
     route.version = settings["version"]
         .as_array()

@@ -11,7 +11,7 @@ use crate::config::{Layout, RedactAction, RedactRule, Side};
 fn named(call: Call, columns: [&str; 2], rules: Vec<RedactRule>) -> Call {
     with_route(call, |route| {
         let layout = Layout { rows: None, columns: columns.map(str::to_owned).to_vec() };
-        route.record = config::Record { inputs: layout.clone(), outputs: layout };
+        route.record = config::Record { inputs: layout.clone(), outputs: layout, ..config::Record::default() };
         route.redact = rules;
     })
 }
