@@ -199,10 +199,17 @@ impl Stages {
     fn trouble(&self, lanes: &[Lane], partitions: &[Partition]) -> Vec<String> {
         let mut trouble: Vec<String> =
             self.logs.troubles().into_iter().map(|trouble| format!("log: {trouble}")).collect();
-        if let Some(problem) = lock(&self.publisher).as_ref().and_then(|publisher| publisher.status().problem) {
-            trouble.push(format!("kafka: {problem}"));
+        let problem = lock(&self.publisher).as_ref().and_then(|publisher| publisher.status().problem);
+        let consumer = self.kafka.as_ref().map(KafkaWatch::status);
+        let lacks_a_topic = consumer.as_ref().is_some_and(|status| !status.missing.is_empty());
+        // What the consumer suffers from does not explain why rows wait to be sent.
+        let is_explained =
+            !trouble.is_empty() || problem.is_some() || lacks_a_topic || lanes.iter().any(|lane| lane.error.is_some());
+        if !is_explained && !lanes.is_empty() {
+            trouble.extend(self.slow_kafka());
         }
-        if let Some(status) = self.kafka.as_ref().map(KafkaWatch::status) {
+        trouble.extend(problem.map(|problem| format!("kafka: {problem}")));
+        if let Some(status) = consumer {
             trouble.extend(status.problem.map(|problem| format!("kafka consumer: {problem}")));
             trouble.extend(status.missing.iter().map(|topic| format!("topic {topic} does not exist yet")));
         }
@@ -210,9 +217,6 @@ impl Stages {
             if let Some(error) = &lane.error {
                 trouble.push(format!("publish {}/{}: {error}", lane.topic, lane.lane));
             }
-        }
-        if trouble.is_empty() && !lanes.is_empty() {
-            trouble.extend(self.slow_kafka());
         }
         for partition in partitions {
             let waits = partition.asking_seconds.filter(|waits| *waits >= SLOW_AFTER.as_secs_f64());

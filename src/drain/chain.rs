@@ -35,6 +35,9 @@ pub struct Pinned {
     pub topic_id: String,
     /// The chain's first offset.
     pub start: u64,
+    /// Where the generation before it ended, 0 if it had no file: what was remembered up to there may be of that one, when the source has lost records
+    /// and the chain began anew below its old end.
+    pub older_end: u64,
     /// When the origin document was made.
     pub created_ms: i64,
     /// How long a source that was not seen is remembered.
@@ -187,7 +190,7 @@ impl Chain {
             }
             Some(found) => Head::of_file(found.key.clone(), &found.footer),
         };
-        let behind_hint = self.bounds.hint.filter(|hint| *hint > head.next);
+        let behind_hint = self.bounds.hint.filter(|hint| *hint > head.next.max(self.pinned.older_end));
         if behind_hint.is_some() && lookups + 1 < LOOKUPS_MAX {
             self.state = State::Finding { lookups: lookups + 1 };
             return;

@@ -178,6 +178,7 @@ impl World {
             partitioning: Partitioning::Day,
             topic_id: String::new(),
             start: 0,
+            older_end: 0,
             created_ms: 20_000 * DAY_MS,
             resend_window_ms: 36_500 * DAY_MS,
             inherited: Sources::new(),

@@ -279,6 +279,7 @@ impl Runner {
             partitioning: doc.partitioning,
             topic_id: doc.topic_id.clone(),
             start: doc.start(id.partition),
+            older_end: doc.ended.get(&id.partition).copied().unwrap_or(0),
             created_ms: doc.created_ms,
             resend_window_ms: i64::try_from(self.config.drain.resend_window.as_millis()).unwrap_or(i64::MAX),
             inherited,

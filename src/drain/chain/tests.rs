@@ -14,6 +14,7 @@ fn pinned() -> Pinned {
         partitioning: Partitioning::Day,
         topic_id: "topic-1".into(),
         start: 100,
+        older_end: 0,
         created_ms: TODAY_MS,
         resend_window_ms: 7 * DAY_MS,
         inherited: Sources::new(),
@@ -267,6 +268,18 @@ fn k26_a_head_that_is_gone_is_looked_for_again_and_then_refused() {
     }
     chain.head_found(None);
     assert!(matches!(refusal(&chain), Refusal::HeadMissing { head: 100, hint: 130, .. }));
+}
+
+/// The generation before it ended at 130, and the topic lost what lay behind 100.
+#[test]
+fn k21_what_was_remembered_of_an_older_generation_is_not_missed() {
+    let begun_below = || Pinned { older_end: 130, ..pinned() };
+    let mut chain = Chain::new(begun_below(), Bounds { hint: Some(130), ..bounds() });
+    chain.head_found(None);
+    assert!(matches!(chain.step(), Step::Seek(100)));
+    let mut chain = Chain::new(begun_below(), Bounds { hint: Some(131), ..bounds() });
+    (0..LOOKUPS_MAX).for_each(|_| chain.head_found(None));
+    assert!(matches!(refusal(&chain), Refusal::HeadMissing { head: 100, hint: 131, .. }), "its own file is gone");
 }
 
 #[test]
