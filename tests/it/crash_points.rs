@@ -1,7 +1,44 @@
 //! The process dies at points between two durable facts (failpoints in the binary), one life after another. After each death `weir drain --once`
 //! stores what is at hand and `weir verify --deep` finds it whole; in the end nothing that was logged is lost, nothing is stored twice.
 //!
-//! The K numbers are those of the design's crash list. A point that is never reached fails the test: the process must die at it, and say so.
+//! A point that is never reached fails the test: the process must die at it, and say so.
+//!
+//! # The crash list
+//! The K numbers of all tests are those of this list. *Here* are the tests of this file; others are of `tests/it` unless they say `src`. All of it
+//! at once: `torture.rs`.
+//!
+//! | | Killed or disturbed at | Shown by |
+//! |---|---|---|
+//! | K1 | the start, before the newest file is looked for | here |
+//! | K2 | after the seek, before the first message | here |
+//! | K3 | the middle of a range | here |
+//! | K4 | rows written aside, no footer | here |
+//! | K5 | a whole file aside, not created | here |
+//! | K6 | the middle of a PUT: cut after one byte, in half, before the last | `lost_answers.rs` |
+//! | K7 | created, the answer lost, the process lives | `lost_answers.rs` |
+//! | K8 | created, the answer lost, the process dies | here, `lost_answers.rs` |
+//! | K9 | created, the head in memory not moved | here |
+//! | K10 | before Kafka's commit | here |
+//! | K11 | Kafka's commit refused | here |
+//! | K12 | after the commit | here |
+//! | K13 | an upload in parts: begun, some sent, all sent, completed and not answered, unknown, 200 with an error | `multipart.rs`, `s3_faults.rs`, `src/drain/store/s3/tests/parts.rs` |
+//! | K14 | 409 to a PUT, to a completion, again and again | `s3_faults.rs`, `src/drain/store/s3/tests/create.rs`, `parts.rs` |
+//! | K15 | 503 to some and to all, no answer, resets | `s3_faults.rs`, `outage.rs`, `lost_answers.rs` |
+//! | K16 | another drain takes over while an upload is on its way: either arrives first | `zombies.rs` |
+//! | K17 | paused with an upload on its way, awake after others made three files | `zombies.rs`, `group.rs` |
+//! | K18 | two drains of different groups on one root | `foreign.rs`, `torture.rs`, `src/drain/model.rs` |
+//! | K19 | SIGTERM, once and twice | here, `stop.rs` |
+//! | K20 | the spool's disk full, its budget used up, no file descriptors | `exhausted.rs`, `kafka_source.rs` |
+//! | K21 | a topic made again, retention past the head, an unclean election | `loud_kafka.rs`, `unclean.rs` |
+//! | K22 | aborted batches at a file's start and end and as all of it | `foreign.rs`, `kafka_source.rs` |
+//! | K23 | clocks days off, times of 1970 and 2035, a late record at a date's border | `clock.rs`, `foreign.rs`, `src/drain/seal/tests.rs` |
+//! | K24 | a bad record first, last, alone; a new column in the middle of a file | `foreign.rs`, `kafka_s3.rs` |
+//! | K25 | a store that overwrites, says 409 for 412, or lists late | `s3_faults.rs`, `src/drain/store/s3/tests/create.rs`, `src/drain/chain/tests.rs` |
+//! | K26 | the newest file gone, under a marker, the oldest gone, all gone | `deleted.rs`, `loud.rs`, `loud_kafka.rs` |
+//! | K27 | without Kafka: each step of log and folder, torn tails, full disk, power cut | here, `outage.rs`, `src/log/tests` (`damage.rs`, `faults.rs`, `model.rs`) |
+//! | K28 | a message sent and not acknowledged | here, `lost_answers.rs` |
+//! | K29 | a follower that registers files in a table format | there is no follower yet |
+//! | K30 | an older or newer writer on one chain | `src/drain/footer/tests.rs`: an unknown version is refused; there was only one so far |
 
 use std::cell::Cell;
 use std::time::Duration;

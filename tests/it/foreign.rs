@@ -125,6 +125,30 @@ fn what_other_drains_lose_is_kept_in_columns_in_raw_or_quarantined_with_its_byte
     assert_eq!(report["tables"][&topic]["quarantined"], 6, "{report:#}");
 }
 
+/// K24: wherever in a file the bad record is, it is a row, and the next file begins behind it.
+#[test]
+fn a_bad_record_may_be_the_only_one_of_a_file_its_first_or_its_last() {
+    let topic = topic(&brokers(), "poison", 1);
+    let weir = drain_of(&topic, "");
+    let (bad, good) = (b"{\"id\":".as_slice(), br#"{"id":"g","inputs":{"x":1}}"#.as_slice());
+    // A column that comes up in the middle of a file.
+    let more = br#"{"id":"m","inputs":{"x":1,"y":"a"}}"#.as_slice();
+    let mut sent = Vec::new();
+    for (file, values) in [vec![bad], vec![bad, good], vec![good, more, good, bad], vec![bad]].into_iter().enumerate() {
+        produce(&topic, &values);
+        weir.drain();
+        sent.extend(values);
+        let report = weir.verify();
+        let table = &report["tables"][&topic];
+        assert_eq!((&table["files"], rows(&report)), (&(file + 1).into(), sent.len() as u64), "{report:#}");
+        let quarantined = sent.iter().filter(|value| **value == bad).count();
+        assert_eq!(table["quarantined"], quarantined, "{report:#}");
+    }
+    for (row, sent) in table(&weir, &topic).iter().zip(sent) {
+        assert_eq!(field(row, "_quarantined"), Field::Bool(sent == bad), "{row}");
+    }
+}
+
 #[test]
 fn keys_and_clocks_far_off_are_kept() {
     let brokers = brokers();
@@ -155,6 +179,7 @@ fn keys_and_clocks_far_off_are_kept() {
     weir.verify();
 }
 
+/// K22: aborted batches at a file's start and end, and as all that there is of one.
 #[test]
 fn of_transactions_exactly_the_committed_rows_are_stored() {
     let brokers = brokers();
@@ -218,7 +243,7 @@ fn two_drains_of_one_group_on_one_root_store_each_row_once() {
     two_drains("both", "both");
 }
 
-/// Whether they share the work or each does all of it: each row is there once, whatever becomes of either.
+/// K18: whether they share the work or each does all of it: each row is there once, whatever becomes of either.
 fn two_drains(first: &str, second: &str) {
     let topic = topic(&brokers(), "two", 1);
     let shared = tempfile::tempdir().expect("a folder");

@@ -27,7 +27,7 @@ fn drain_of(topics: &str, group: &str, to: &str) -> Weir {
 }
 
 /// `count` records over all `partitions` of a topic, `first` being the number of the first.
-fn produce(topic: &str, partitions: i32, first: u64, count: u64) {
+pub fn produce(topic: &str, partitions: i32, first: u64, count: u64) {
     let producer: BaseProducer = client(&brokers()).set("linger.ms", "5").create().expect("a producer");
     for n in first..first + count {
         let value = format!(r#"{{"id":"{n}","inputs":{{"x":{n}}},"outputs":{{"y":1}}}}"#);
@@ -39,7 +39,7 @@ fn produce(topic: &str, partitions: i32, first: u64, count: u64) {
 }
 
 /// The partitions that a drain has, by its status.
-fn owned(weir: &Weir) -> BTreeSet<u64> {
+pub fn owned(weir: &Weir) -> BTreeSet<u64> {
     let status = weir.status();
     let partitions = status["drain"].as_array().expect("the drain's partitions");
     partitions.iter().map(|p| p["partition"].as_u64().expect("a number")).collect()
@@ -62,13 +62,14 @@ fn stored(weir: &Weir, at_least: u64) -> bool {
 }
 
 /// All rows are there, each once.
-fn each_once(weir: &Weir, topic: &str, count: u64) {
+pub fn each_once(weir: &Weir, topic: &str, count: u64) {
     until(&format!("{count} rows are stored"), || stored(weir, count));
     let table = weir.verify()["tables"][topic].clone();
     assert_eq!(table["rows"], Value::from(count), "{table:#}");
     assert_eq!(table["duplicates"], Value::from(0), "{table:#}");
 }
 
+/// K17 with nothing on its way: `zombies.rs` has an upload there.
 #[test]
 fn drains_divide_the_partitions_and_take_over_from_one_that_is_killed_paused_or_stopped() {
     let topic = topic(&brokers(), "many", 6);

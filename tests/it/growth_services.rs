@@ -3,9 +3,9 @@
 use rdkafka::admin::{AdminOptions, NewPartitions};
 use serde_json::Value;
 
-use crate::growth::{logged, post, rows_in, store_to, words};
+use crate::growth::{logged, moves_and_dies, post, rows_in, store_to, words};
 use crate::support::model::Model;
-use crate::support::s3::{Bucket, Gateway};
+use crate::support::s3::{Bucket, Gateway, bucket};
 use crate::support::until;
 use crate::support::weir::{Weir, number, rows};
 use crate::support::{kafka, python};
@@ -65,6 +65,29 @@ fn from_a_folder_to_s3_to_another_prefix_and_away_from_a_server_that_is_down() {
     assert_eq!(rows_in(&weir, "elsewhere"), 6);
     store_to(&weir, &s3(&bucket, "more"));
     assert_eq!((rows_in(&weir, &place("rows")), rows_in(&weir, &place("more"))), (7, 5));
+}
+
+/// Between folders and prefixes of a bucket, there and back.
+#[test]
+fn a_move_between_folders_and_buckets_that_dies_at_any_step_is_taken_again() {
+    let model = Model::start();
+    let (bucket, folders) = (bucket(), tempfile::tempdir().expect("a folder"));
+    let root = |n: usize| match n % 4 {
+        1 | 2 => format!("s3://{}/{n}", bucket.name),
+        _ => folders.path().join(n.to_string()).display().to_string(),
+    };
+    let stores: [String; 8] = std::array::from_fn(|n| match n % 4 {
+        1 | 2 => s3(&bucket, &n.to_string()),
+        _ => format!("{{ to: {} }}", root(n)),
+    });
+    let mut weir = Weir::new(&format!("routes: {{ m: {{ upstream: {} }} }}\nstore: {}\n", model.url(), stores[0]));
+    // `weir verify` is told of the server by no configuration when the last place is a folder.
+    let account = bucket.account.env().into_iter().chain([("AWS_ENDPOINT_URL", bucket.account.endpoint.clone())]);
+    for (name, value) in account {
+        weir = weir.env(name, &value);
+    }
+    weir.up();
+    moves_and_dies(&mut weir, &stores, root);
 }
 
 /// Puts another text for Kafka's part of the configuration; empty: none.
@@ -135,6 +158,42 @@ fn kafka_is_added_and_taken_away() {
     weir.up();
     post(&weir, 1);
     stored(&weir, 46);
+}
+
+/// It dies on the way to Kafka and on the way back, at each step that there is.
+#[test]
+fn a_move_to_kafka_and_back_that_dies_at_any_step_is_taken_again() {
+    let model = Model::start();
+    let brokers = kafka::brokers();
+    let topic = kafka::topic(&brokers, "steps", 1);
+    let mut weir = Weir::new(&format!("routes: {{ m: {{ upstream: {}, model: {topic} }} }}\n", model.url())).start();
+    let mut sent = 0;
+    let dies = |weir: &mut Weir, point: &str| {
+        let _died_before_it_served = weir.up_to_die(&format!("{point}=panic"));
+        weir.until_dead(point);
+        weir.up();
+    };
+    for (there, back) in [
+        ("drain_after_create", "move_after_drain"),
+        ("move_after_drain", "move_after_begin"),
+        ("move_before_meta", "move_before_meta"),
+        ("move_after_meta", "move_after_meta"),
+    ] {
+        post(&weir, 6);
+        weir.settle();
+        post(&weir, 3);
+        logged(&weir, sent + 9);
+        weir.kill();
+        kafka_is(&weir, &format!("{{ brokers: [\"{brokers}\"], lanes: 1 }}"));
+        dies(&mut weir, there);
+        post(&weir, 4);
+        sent += 13;
+        stored(&weir, sent);
+        weir.term();
+        kafka_is(&weir, "");
+        dies(&mut weir, back);
+        stored(&weir, sent);
+    }
 }
 
 #[test]

@@ -132,7 +132,7 @@ fn a_gateway_and_a_drain_apart_make_one_path() {
     assert_eq!(number(&gateway.status(), "/calls/logged"), 60);
 }
 
-/// What is no record is a row all the same, and holds nothing up.
+/// K24: what is no record is a row all the same, and holds nothing up.
 #[test]
 fn a_message_that_is_no_json_is_a_quarantined_row() {
     let topic = kafka::topic(&kafka::brokers(), "poison", 1);

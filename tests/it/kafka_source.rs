@@ -218,6 +218,7 @@ fn headers_keys_tombstones_and_timestamps_arrive() {
     assert_eq!((second.content_type, second.damaged.is_none()), (ContentType::Json, true));
 }
 
+/// K22.
 #[test]
 fn gaps_of_transactions_are_covered_up_to_the_end() {
     let brokers = brokers();
@@ -286,6 +287,7 @@ fn once_mode_stops_where_the_topic_ended_when_it_began() {
     assert_eq!(reading.read(&id(&topic, 2), 0, u64::MAX).len(), 0);
 }
 
+/// K20.
 #[test]
 fn a_full_spool_pauses_reading_and_nothing_is_lost() {
     let brokers = brokers();

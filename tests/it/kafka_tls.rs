@@ -33,13 +33,13 @@ fn weir(address: &str, connect: &str) -> (Weir, Model) {
     (Weir::new(&yaml).env("WEIR_PASSWORD", PASSWORD), model)
 }
 
-fn scram(secured: &Secured, user: &str, password: &str) -> String {
+pub fn scram(secured: &Secured, user: &str, password: &str) -> String {
     let ca = secured.path("ca.pem").display().to_string();
     format!("  tls: {{ ca: {ca} }}\n  sasl: {{ mechanism: SCRAM-SHA-512, username: {user}, password: \"{password}\" }}")
 }
 
 /// Five predictions, all answered by the model.
-fn predict(weir: &Weir) {
+pub fn predict(weir: &Weir) {
     let mut client = weir.client();
     for x in 0..5 {
         let answer = client.post("/predict", format!("{{\"x\":{x}}}").as_bytes()).expect("an answer");
@@ -67,7 +67,7 @@ fn until_said(weir: &Weir, parts: &[&str]) {
 }
 
 /// Everything is stored, and the password is in nothing that weir wrote or says.
-fn settled(weir: &Weir, expected: u64) {
+pub fn settled(weir: &Weir, expected: u64) {
     // Each client asks for its token again every ten seconds: longer than one request may wait.
     until("the rows are stored", || number(&weir.status(), "/rows/stored") == expected);
     let (status, report) = weir.settle();

@@ -1,4 +1,4 @@
-//! What was lost is said aloud, with a real broker: nothing is stored beside a loss, and the command that the refusal prints is the way on.
+//! What was lost is said aloud (K21, K26), with a real broker: nothing is stored beside a loss, and the command that the refusal prints is the way on.
 
 use rdkafka::admin::AdminOptions;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
@@ -15,10 +15,10 @@ use crate::support::weir::{Weir, number, rows};
 const HOUR: i64 = 3_600;
 
 /// A drain whose files are an hour old at once: a new generation need not be waited for.
-struct Lost {
-    topic: String,
+pub struct Lost {
+    pub topic: String,
     clock: Clock,
-    weir: Weir,
+    pub weir: Weir,
 }
 
 impl Lost {
@@ -27,7 +27,7 @@ impl Lost {
         Lost::with(count, "", -HOUR, Vec::new())
     }
 
-    fn with(count: u64, more: &str, clock: i64, env: Vec<(&'static str, String)>) -> Lost {
+    pub fn with(count: u64, more: &str, clock: i64, env: Vec<(&'static str, String)>) -> Lost {
         let topic = kafka::topic(&brokers(), "loud", 1);
         let clock = Clock::ahead(clock);
         let mut weir = Weir::new(&format!(
@@ -45,7 +45,7 @@ impl Lost {
         lost
     }
 
-    fn send(&self, count: u64) {
+    pub fn send(&self, count: u64) {
         let producer: BaseProducer = client(&brokers()).create().unwrap();
         for n in 0..count {
             // No two topics hold the same records.
@@ -57,7 +57,7 @@ impl Lost {
     }
 
     /// So many rows are stored, and nothing is wrong.
-    fn settled(&self, wanted: u64) {
+    pub fn settled(&self, wanted: u64) {
         until("everything is stored", || number(&self.weir.status(), "/rows/stored") > 0 || wanted == 0);
         let (status, report) = self.weir.settle();
         assert_eq!(rows(&report), wanted, "{report:#}");
@@ -65,7 +65,7 @@ impl Lost {
     }
 
     /// It is refused with these words, nothing more is stored, and what the message says brings `wanted` rows and the way on.
-    fn refused_until_told(&mut self, before: u64, said: &[&str], wanted: u64) {
+    pub fn refused_until_told(&mut self, before: u64, said: &[&str], wanted: u64) {
         self.weir.up();
         let refusal = refusal(&self.weir);
         for part in said {
@@ -91,7 +91,7 @@ impl Lost {
     }
 
     /// Files of the table, as `weir verify` counts them, whole or not.
-    fn files(&self) -> u64 {
+    pub fn files(&self) -> u64 {
         self.weir.cli_json(&["verify"])["tables"][&self.topic]["files"].as_u64().unwrap_or(0)
     }
 

@@ -28,7 +28,7 @@ fn trouble(weir: &Weir) -> String {
 }
 
 /// Waits until the status names it.
-fn named(weir: &Weir, cause: &str) {
+pub fn named(weir: &Weir, cause: &str) {
     let mut said = String::new();
     until(&format!("the trouble names `{cause}`"), || {
         said = trouble(weir);
@@ -36,7 +36,7 @@ fn named(weir: &Weir, cause: &str) {
     });
 }
 
-fn well(weir: &Weir) {
+pub fn well(weir: &Weir) {
     let mut said = String::new();
     let begun = std::time::Instant::now();
     until("nothing is wrong any more", || {
@@ -179,20 +179,31 @@ fn a_network_to_the_brokers_that_breaks_in_each_way_costs_nothing_but_time() {
     predict(&weir, 10, 0);
     until("the path works", || number(&weir.status(), "/rows/delivered") == 10);
     let mut calls = 10;
+    let reached = format!("no broker of {} can be reached", relay.address());
     for (fault, cause) in [
-        (Fault::Closed, "can be reached"),
-        (Fault::Reset, "can be reached"),
+        (Fault::Closed, reached.as_str()),
+        (Fault::Reset, &reached),
         // Nobody says anything: the age of what waits is the sign.
-        (Fault::BlackHole, "kafka"),
-        (Fault::Latency(std::time::Duration::from_millis(700)), ""),
+        (Fault::BlackHole, "kafka: the oldest row has waited for"),
+        // So slow that the oldest row is old before the first acknowledgement.
+        (Fault::Latency(std::time::Duration::from_secs(40)), "the brokers are slow, or not reached"),
     ] {
         relay.set(fault);
         predict(&weir, 20, 0);
         calls += 20;
         named(&weir, cause);
+        assert!(number(&weir.status(), "/rows/backlog") > 0, "{fault:?}: {:#}", weir.status());
         relay.heal();
         until("the backlog is delivered", || number(&weir.status(), "/rows/backlog") == 0);
+        well(&weir);
     }
+    // Slow, but not out of use: rows arrive all the while, and nothing is said.
+    relay.set(Fault::Latency(std::time::Duration::from_millis(700)));
+    predict(&weir, 20, 0);
+    calls += 20;
+    until("a slow network delivers as well", || number(&weir.status(), "/rows/delivered") == calls);
+    assert_eq!(trouble(&weir), "[]");
+    relay.heal();
     for _ in 0..10 {
         relay.cut();
         predict(&weir, 5, 0);

@@ -32,6 +32,7 @@ fn post(weir: &Weir, count: u64) {
     }
 }
 
+/// K14 (409), K15 (503).
 #[test]
 fn whatever_s3_answers_rows_wait_in_the_log_the_cause_is_named_and_all_are_stored_after_the_heal() {
     let (model, bucket) = (Model::start(), s3::bucket());
@@ -66,9 +67,15 @@ fn whatever_s3_answers_rows_wait_in_the_log_the_cause_is_named_and_all_are_store
     front.set(Rule::Late(std::time::Duration::from_millis(700)));
     post(&weir, 7);
     until("a slow server stores as well", || number(&weir.status(), "/rows/stored") == sent + 7);
+    // Of three requests one is told to come back later.
+    front.set(Rule::Sometimes(3, 503, "SlowDown"));
+    for round in 2..5 {
+        post(&weir, 7);
+        until("an overloaded server stores as well", || number(&weir.status(), "/rows/stored") == sent + 7 * round);
+    }
     front.set(Rule::Pass);
     let (_, report) = weir.settle();
-    assert_eq!(rows(&report), sent + 7, "{report:#}");
+    assert_eq!(rows(&report), sent + 28, "{report:#}");
 }
 
 /// K13: everything goes in parts, and the process dies between them.
@@ -109,7 +116,7 @@ fn deaths_during_an_upload_in_parts_leave_one_whole_object_or_none() {
     assert!(bucket.unfinished_uploads() >= 3);
 }
 
-/// A server that takes each create for an overwrite, as older ones do.
+/// K25: a server that takes each create for an overwrite, as older ones do.
 #[test]
 fn a_server_that_overwrites_is_refused_at_the_start_and_by_the_check() {
     let (model, bucket) = (Model::start(), moto::bucket());

@@ -63,6 +63,10 @@ fn whatever_breaks_each_row_is_stored_once() {
     let sent: Vec<Vec<Sent>> = clients.into_iter().map(Clients::stop).collect();
     account(&mut world, &sent);
     eprintln!("it met {:?}", world.met());
+    // Shorter runs need not meet each.
+    if duration >= Duration::from_secs(180) {
+        world.met_enough();
+    }
 }
 
 /// The oracle.

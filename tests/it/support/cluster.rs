@@ -5,11 +5,12 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use tempfile::TempDir;
 
 use super::fetch::{Tied, free_port, must_run};
-use super::kafka::{JAVA_FIX, START_TIMEOUT, client, cluster_id, java, libs, scratch};
+use super::kafka::{JAVA_FIX, START_TIMEOUT, admin, block_on, client, cluster_id, java, libs, scratch};
 use super::until;
 
 /// Brokers that know each other, stopped when dropped.
@@ -109,6 +110,34 @@ impl Cluster {
             let Ok(metadata) = consumer.fetch_metadata(Some(topic), Duration::from_secs(5)) else { return false };
             let Some(topic) = metadata.topics().first().filter(|topic| topic.error().is_none()) else { return false };
             topic.partitions().iter().all(|partition| partition.isr().len() == partition.replicas().len())
+        });
+    }
+
+    /// A topic of one partition on the first two nodes that would rather lose records than be without a leader.
+    pub fn create_careless(&self, topic: &str) {
+        let replicas: [&[i32]; 1] = [&[1, 2]];
+        let new = NewTopic::new(topic, 1, TopicReplication::Variable(&replicas))
+            .set("min.insync.replicas", "1")
+            .set("unclean.leader.election.enable", "true");
+        let created = block_on(admin(&self.brokers()).create_topics([&new], &AdminOptions::new()));
+        assert!(created.expect("an answer").iter().all(Result::is_ok), "{topic} is created");
+        self.in_sync(topic, 2);
+    }
+
+    /// Of the first two nodes, the one that leads partition 0, and the other.
+    pub fn pair(&self, topic: &str) -> (usize, usize) {
+        let leader = self.leader(topic, 0);
+        assert!(leader < 2, "{leader} has no replica");
+        (leader, 1 - leader)
+    }
+
+    /// Waits until so many replicas of partition 0 are in sync.
+    pub fn in_sync(&self, topic: &str, count: usize) {
+        let consumer: BaseConsumer = client(&self.brokers()).create().unwrap();
+        until(&format!("{count} replicas are in sync"), || {
+            let Ok(metadata) = consumer.fetch_metadata(Some(topic), Duration::from_secs(5)) else { return false };
+            let partitions = metadata.topics().first().map_or(&[][..], |topic| topic.partitions());
+            partitions.iter().any(|partition| partition.id() == 0 && partition.isr().len() == count)
         });
     }
 

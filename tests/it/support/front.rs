@@ -3,7 +3,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ pub enum Rule {
     Pass,
     /// An error of S3: status and code.
     Answer(u16, &'static str),
+    /// The same for every so many-th request; the others pass.
+    Sometimes(usize, u16, &'static str),
     /// Passes after a while.
     Late(Duration),
     /// Passes without this header, given in lower case. For a server that does not check signatures.
@@ -38,6 +40,8 @@ struct Shared {
     server: SocketAddr,
     rule: Mutex<Rule>,
     asked: Mutex<Vec<Asked>>,
+    /// Requests that [`Rule::Sometimes`] has seen.
+    count: AtomicUsize,
     ended: AtomicBool,
 }
 
@@ -51,6 +55,7 @@ impl Front {
             server,
             rule: Mutex::new(Rule::Pass),
             asked: Mutex::default(),
+            count: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
         });
         let serving = shared.clone();
@@ -109,7 +114,13 @@ impl Shared {
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
 
-        let rule = *self.rule.lock().expect("no panic");
+        let rule = match *self.rule.lock().expect("no panic") {
+            Rule::Sometimes(every, status, code) => match self.count.fetch_add(1, Ordering::SeqCst) % every {
+                0 => Rule::Answer(status, code),
+                _ => Rule::Pass,
+            },
+            rule => rule,
+        };
         let mut answer = Vec::new();
         match rule {
             Rule::Answer(status, code) => {
@@ -120,7 +131,7 @@ impl Shared {
                     "HTTP/1.1 {status} X\r\ncontent-type: application/xml\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
                 )?;
             }
-            Rule::Pass | Rule::Late(_) | Rule::Without(_) => {
+            Rule::Pass | Rule::Sometimes(..) | Rule::Late(_) | Rule::Without(_) => {
                 if let Rule::Late(wait) = rule {
                     std::thread::sleep(wait);
                 }

@@ -31,6 +31,8 @@ pub enum Fault {
     HalfClosed,
     /// Requests arrive, answers vanish, the connections stay open until the heal.
     Mute,
+    /// A request that matches is on its way until the heal, and arrives then; everything else passes.
+    Hold(Matches),
     /// A request that matches arrives; its answer is swallowed and the connection closed in its place.
     DropAnswer(Matches),
     /// An HTTP request that matches is cut in its body, and its connection closed.
@@ -197,7 +199,7 @@ impl Relay {
         self.heal();
     }
 
-    /// Connections closed, answers swallowed and requests cut so far.
+    /// Connections closed, answers swallowed, requests held and cut so far.
     pub fn hits(&self) -> u64 {
         self.shared.hits.load(Ordering::SeqCst)
     }
@@ -314,6 +316,10 @@ impl Shared {
             let Some(fault) = self.passage(connection) else { return };
             let piece = &buffer[..count];
             match fault {
+                Fault::Hold(matches) if matches(piece) => {
+                    self.hits.fetch_add(1, Ordering::SeqCst);
+                    self.hold(connection);
+                }
                 Fault::DropAnswer(matches) if matches(piece) => connection.doomed.store(true, Ordering::SeqCst),
                 Fault::CutRequest(matches, cut) if matches(piece) => {
                     cut_request(connection, piece.to_vec(), cut);
@@ -348,6 +354,17 @@ impl Shared {
         }
         if !connection.dead.load(Ordering::SeqCst) {
             drop(connection.client.shutdown(Shutdown::Write));
+        }
+    }
+
+    /// Waits until no request is held any more, or the connection is dead.
+    fn hold(&self, connection: &Connection) {
+        let mut state = self.state();
+        while matches!(state.fault, Fault::Hold(_))
+            && !connection.dead.load(Ordering::SeqCst)
+            && !self.ended.load(Ordering::SeqCst)
+        {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use aws_config::BehaviorVersion;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{Credentials, Region};
+use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -238,6 +239,24 @@ impl Bucket {
     pub fn put(&self, key: &str, bytes: Vec<u8>) {
         let put = self.client.put_object().bucket(&self.name).key(key).body(bytes.into());
         self.runtime.block_on(put.send()).unwrap();
+    }
+
+    /// Keeps what is written over or deleted, as a bucket with versions does.
+    pub fn keep_versions(&self) {
+        let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+        let put = self.client.put_bucket_versioning().bucket(&self.name).versioning_configuration(enabled);
+        self.runtime.block_on(put.send()).unwrap();
+    }
+
+    /// Takes the markers away that stand where keys were deleted: what they hid is there again.
+    pub fn undelete(&self) {
+        self.runtime.block_on(async {
+            let versions = self.client.list_object_versions().bucket(&self.name).send().await.unwrap();
+            for marker in versions.delete_markers() {
+                let delete = self.client.delete_object().bucket(&self.name).set_key(marker.key.clone());
+                delete.set_version_id(marker.version_id.clone()).send().await.unwrap();
+            }
+        });
     }
 
     pub fn delete(&self, key: &str) {

@@ -36,8 +36,23 @@ pub struct Secured {
 impl Secured {
     /// A broker that answers, with a certificate that is wrong in this way.
     pub fn start(flaw: Flaw) -> Secured {
+        Secured::start_with(flaw, "")
+    }
+
+    /// A broker on which users have the rights that they are given (`root` and who comes without a log-in: all), and which asks for a SCRAM-SHA-512
+    /// password again every three seconds.
+    pub fn strict() -> Secured {
+        Secured::start_with(
+            Flaw::None,
+            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
+             super.users=User:ANONYMOUS;User:root\n\
+             listener.name.login.scram-sha-512.connections.max.reauth.ms=3000\n",
+        )
+    }
+
+    fn start_with(flaw: Flaw, more: &str) -> Secured {
         for _ in 0..3 {
-            let mut secured = Secured::prepare(flaw);
+            let mut secured = Secured::prepare(flaw, more);
             if secured.broker.try_up() {
                 return secured;
             }
@@ -46,7 +61,8 @@ impl Secured {
         panic!("the secured kafka did not start three times in a row");
     }
 
-    fn prepare(flaw: Flaw) -> Secured {
+    /// `more`: lines of server.properties.
+    fn prepare(flaw: Flaw, more: &str) -> Secured {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new("authority of the tests");
         authority.write(&folder.path().join("ca.pem"));
@@ -57,7 +73,7 @@ impl Secured {
         let ca = folder.path().join("ca.pem").display().to_string();
         let jwks = format!("file://{}", folder.path().join("jwks.json").display());
         let module = "org.apache.kafka.common.security";
-        let mut properties = String::from("inter.broker.listener.name=PLAINTEXT\n");
+        let mut properties = format!("inter.broker.listener.name=PLAINTEXT\n{more}");
         for name in ["login", "mutual"] {
             properties += &format!(
                 "listener.name.{name}.ssl.keystore.type=PEM\nlistener.name.{name}.ssl.keystore.location={store}\n\

@@ -1,7 +1,6 @@
 //! What is tortured, and how: faults drawn from the seed, each with its end.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -37,7 +36,7 @@ impl Node {
     fn up(&mut self) {
         self.weir.up();
         if self.name.starts_with("gateway") {
-            *self.address.lock().expect("an address") = self.weir.address();
+            self.address.is_up(self.weir.address());
         }
     }
 }
@@ -106,7 +105,7 @@ impl World {
             for (name, value) in bucket.account.env() {
                 weir = weir.env(name, &value);
             }
-            let mut node = Node { name, weir, address: Arc::new(Mutex::new(([0, 0, 0, 0], 0).into())) };
+            let mut node = Node { name, weir, address: Address::unknown() };
             node.up();
             nodes.push(node);
         }
@@ -139,6 +138,24 @@ impl World {
         &self.met
     }
 
+    /// It met every kind that has to be among so many faults, each of which is far less likely to be missing than a disk is to fail.
+    pub fn met_enough(&self) {
+        let count =
+            |what: &str| self.met.iter().filter(|(name, _)| name.starts_with(what)).map(|(_, n)| n).sum::<u32>();
+        for what in
+            ["gateway: kill", "gateway: pause", "drain: kill", "drain: pause", "kafka's network", "s3's network"]
+        {
+            assert!(count(what) > 0, "no `{what}` in the whole run: {:?}", self.met);
+        }
+        assert!(
+            count("broker") + count("s3 server") > 0,
+            "neither the broker nor the S3 server was broken: {:?}",
+            self.met
+        );
+        let relayed: u64 = self.networks.iter().map(|(_, relay)| relay.hits()).sum();
+        assert!(relayed > 0, "no connection was ever broken: {:?}", self.met);
+    }
+
     /// A while, at whose end something breaks or is cured.
     pub fn step(&mut self) {
         std::thread::sleep(Duration::from_millis(100 + self.below(500)));
@@ -167,9 +184,10 @@ impl World {
         let mut longest = 3000;
         let (what, cure) = match target {
             Target::Node(n) => {
-                let weir = &mut self.nodes[n].weir;
+                let Node { weir, address, .. } = &mut self.nodes[n];
                 match kind {
                     0..60 => {
+                        address.goes_down();
                         weir.kill();
                         ("kill", Cure::Start)
                     }
@@ -179,6 +197,7 @@ impl World {
                         ("pause", Cure::Continue)
                     }
                     _ => {
+                        address.goes_down();
                         process::signal(weir.pid(), Signal::TERM);
                         ("term", Cure::WaitAndStart)
                     }

@@ -1,15 +1,48 @@
-//! Clients that go on whatever becomes of their gateway, and note what they sent and what they were answered.
+//! Clients that go on whatever becomes of their gateway, and note what they sent and what they were answered. An answer may fail to come only
+//! while their gateway is being killed, stopped or started: whatever else is broken, a prediction is not disturbed.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::support::http::Client;
 
-/// Where a gateway listens; another port after each start.
-pub type Address = Arc<Mutex<SocketAddr>>;
+/// How to reach a gateway.
+#[derive(Clone)]
+pub struct Address(Arc<Mutex<State>>);
+
+#[derive(Clone, Copy)]
+struct State {
+    /// Another port after each start.
+    listens: SocketAddr,
+    /// Its starts so far.
+    life: u64,
+    /// It serves; false from before it is killed or stopped.
+    serves: bool,
+}
+
+impl Address {
+    /// Of one that was never up.
+    pub fn unknown() -> Address {
+        Address(Arc::new(Mutex::new(State { listens: ([0, 0, 0, 0], 0).into(), life: 0, serves: false })))
+    }
+
+    pub fn is_up(&self, listens: SocketAddr) {
+        let mut state = self.state();
+        *state = State { listens, life: state.life + 1, serves: true };
+    }
+
+    /// To be said before it is killed or stopped.
+    pub fn goes_down(&self) {
+        self.state().serves = false;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("no panic")
+    }
+}
 
 /// Posts at a time, per gateway.
 const CLIENTS: usize = 2;
@@ -49,12 +82,12 @@ impl Clients {
 
 fn post_until(stop: &AtomicBool, name: &str, address: &Address) -> Vec<Sent> {
     let mut sent = Vec::new();
-    let mut connected: Option<(SocketAddr, Client)> = None;
+    let mut connected: Option<(u64, Client)> = None;
     while !stop.load(Ordering::SeqCst) {
-        let now = *address.lock().expect("an address");
+        let before = *address.state();
         let (_, client) = match &mut connected {
-            Some(connected) if connected.0 == now => connected,
-            _ => connected.insert((now, Client::new(now))),
+            Some(connected) if connected.0 == before.life => connected,
+            _ => connected.insert((before.life, Client::new(before.listens))),
         };
         let n = sent.len();
         let request = format!("{name}-{n}");
@@ -72,8 +105,10 @@ fn post_until(stop: &AtomicBool, name: &str, address: &Address) -> Vec<Sent> {
                 assert!(rows == 3 || answer.body == right.as_bytes(), "{request}: another answer");
                 Some(answer.header("x-weir-id").expect("x-weir-id").to_owned())
             }
-            // The gateway is dead, or stopping.
-            Err(_) => {
+            Err(error) => {
+                let after = *address.state();
+                let served = before.serves && after.serves && before.life == after.life;
+                assert!(!served, "{request}: no answer, although its gateway served all the while: {error}");
                 connected = None;
                 std::thread::sleep(Duration::from_millis(50));
                 None

@@ -52,6 +52,19 @@ fn a_black_hole_holds_bytes_and_connections_until_the_heal() {
 }
 
 #[test]
+fn a_request_is_held_until_the_heal_and_others_pass() {
+    let (model, relay, mut client) = relayed();
+    relay.set(Fault::Hold(put));
+    let address = relay.address();
+    let held = std::thread::spawn(move || Client::new(address).send("PUT", "/", &[], BODY).map(|answer| answer.status));
+    until("it is held", || relay.hits() == 1);
+    assert_eq!(client.post("/", BODY).unwrap().status, 200);
+    assert_eq!(model.requests.load(Ordering::SeqCst), 2, "it has not arrived");
+    relay.heal();
+    assert_eq!(held.join().unwrap().unwrap(), 200);
+}
+
+#[test]
 fn an_answer_is_dropped_after_its_request_was_served() {
     let (model, relay, mut client) = relayed();
     relay.set(Fault::DropAnswer(any));

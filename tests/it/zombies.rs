@@ -1,0 +1,135 @@
+//! A drain that is paused for longer than its session while a file of its is on its way to S3 (K16), and wakes when another drain has its
+//! partition: whichever file arrives first stands, the other drain goes on behind it, and each row is stored once.
+
+use rustix::process::Signal;
+
+use crate::group::{each_once, owned, produce};
+use crate::kafka_s3::store_at;
+use crate::support::kafka::{brokers, name, topic};
+use crate::support::relay::{Fault, Relay, put_parquet};
+use crate::support::s3::{Bucket, bucket};
+use crate::support::weir::{Weir, balanced};
+use crate::support::{process, until};
+
+const ADOPTED: &str = "which another drain stored: going on at";
+
+/// A drain of a group of two, with its way to S3.
+struct Member {
+    weir: Weir,
+    relay: Relay,
+}
+
+impl Member {
+    fn of(topic: &str, group: &str, bucket: &Bucket) -> Member {
+        let server = bucket.account.endpoint.trim_start_matches("http://").parse().expect("an address");
+        let relay = Relay::to(server);
+        let mut weir = Weir::new(&format!(
+            "roles: [drain]\nkafka: {{ brokers: [{}], consumer: {{ session.timeout.ms: 6000 }} }}\n\
+             drain: {{ topics: [{topic}], group: {group} }}\n{}",
+            brokers(),
+            store_at(bucket, &relay.url(), ", roll: { every: 500ms }")
+        ));
+        for (name, value) in bucket.account.env() {
+            weir = weir.env(name, &value);
+        }
+        Member { weir, relay }
+    }
+
+    /// From now on the files that it sends are held on their way.
+    fn hold(&self) {
+        self.relay.set(Fault::Hold(put_parquet));
+    }
+
+    fn has_a_file_on_its_way(&self) {
+        until("a file is on its way", || self.relay.hits() > 0);
+    }
+
+    fn signal(&self, signal: Signal) {
+        process::signal(self.weir.pid(), signal);
+    }
+
+    /// How often it found that a file of its was stored by another.
+    fn adopted(&self) -> usize {
+        self.weir.stderr().matches(ADOPTED).count()
+    }
+
+    /// The partition is its own.
+    fn takes_over(&self) {
+        until("it has the partition", || owned(&self.weir).len() == 1);
+    }
+}
+
+fn files(bucket: &Bucket) -> usize {
+    bucket.keys().iter().filter(|key| key.ends_with(".parquet")).count()
+}
+
+/// The one that wakes is too late: its file is refused, it adopts those of the other, three by then (K17), and goes on behind them.
+#[test]
+fn one_that_wakes_after_another_has_stored_adopts_what_it_finds() {
+    let (topic, group, bucket) = (topic(&brokers(), "late", 1), name("group"), bucket());
+    let (mut one, mut two) = (Member::of(&topic, &group, &bucket), Member::of(&topic, &group, &bucket));
+    one.weir.up();
+    one.takes_over();
+    one.hold();
+    produce(&topic, 1, 0, 100);
+    one.has_a_file_on_its_way();
+    one.signal(Signal::STOP);
+    assert_eq!(files(&bucket), 0);
+
+    // More than the file that is held has: the two cut at different places.
+    produce(&topic, 1, 100, 50);
+    two.weir.up();
+    for file in 0..3 {
+        produce(&topic, 1, 150 + file * 50, 50);
+        each_once(&two.weir, &topic, 200 + file * 50);
+    }
+    let stored = files(&bucket);
+    assert!(stored >= 3, "{stored} files");
+
+    // The held file arrives, then its sender wakes and is told.
+    one.relay.heal();
+    one.signal(Signal::CONT);
+    until("it has found the other's file", || one.adopted() > 0);
+    assert!(two.weir.term().success());
+    one.takes_over();
+    produce(&topic, 1, 300, 100);
+    each_once(&one.weir, &topic, 400);
+    assert_eq!(two.adopted(), 0, "nothing stood in the other's way");
+    one.weir.drain_running();
+    balanced(&one.weir.status());
+    assert!(one.weir.term().success());
+}
+
+/// The file of the one that sleeps arrives after another has its partition and before that one has stored anything.
+#[test]
+fn one_that_has_taken_over_goes_on_behind_a_file_that_arrives_late() {
+    let (topic, group, bucket) = (topic(&brokers(), "early", 1), name("group"), bucket());
+    let (mut one, mut two) = (Member::of(&topic, &group, &bucket), Member::of(&topic, &group, &bucket));
+    one.weir.up();
+    one.takes_over();
+    one.hold();
+    produce(&topic, 1, 0, 100);
+    one.has_a_file_on_its_way();
+    one.signal(Signal::STOP);
+    produce(&topic, 1, 100, 50);
+    two.hold();
+    two.weir.up();
+    two.takes_over();
+    two.has_a_file_on_its_way();
+    assert_eq!(files(&bucket), 0, "neither has arrived");
+
+    one.relay.heal();
+    until("the sleeper's file has arrived", || files(&bucket) == 1);
+    two.relay.heal();
+    until("the other has found it", || two.adopted() == 1);
+    each_once(&two.weir, &topic, 150);
+    one.signal(Signal::CONT);
+    produce(&topic, 1, 150, 150);
+    each_once(&two.weir, &topic, 300);
+    assert_eq!(two.adopted(), 1, "of what it made itself, one file was for nothing");
+    for member in [&mut one, &mut two] {
+        member.weir.drain_running();
+        balanced(&member.weir.status());
+        assert!(member.weir.term().success());
+    }
+}
