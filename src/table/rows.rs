@@ -1,9 +1,10 @@
 //! The record's columns, written by a walk over its text.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use arrow_array::ArrayRef;
 use arrow_schema::{ArrowError, DataType, Fields, Schema as ArrowSchema};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::columns::{Column, Fit, Leaf, Scalar};
 use super::envelope;
@@ -11,8 +12,8 @@ use super::schema::{Field, Schema};
 
 mod visit;
 
-/// Entries of one MAP that are compared for duplicate keys; of a longer one the row keeps its `_raw`.
-const MAP_ENTRIES_COMPARED: usize = 256;
+/// Entries of one MAP whose keys are compared with a new one; of more, their hashes are.
+const MAP_ENTRIES_COMPARED: usize = 16;
 
 /// A place in the record: a column, and for objects the keys that have one.
 pub(super) struct Node {
@@ -66,6 +67,8 @@ pub(super) struct Rows {
     pub row: usize,
     frames: Vec<Frame>,
     mode: Mode,
+    /// Hashes of the keys of the MAP at hand, if it is long. Equal ones of two keys cost no more than a `_raw`.
+    map_keys: HashSet<u64>,
     target: Option<usize>,
     pub misfit: bool,
     /// Whether the row's columns may hold something.
@@ -82,6 +85,7 @@ impl Rows {
             row: 0,
             frames: Vec::new(),
             mode: Mode::Struct,
+            map_keys: HashSet::new(),
             target: None,
             misfit: false,
             written: false,
@@ -233,7 +237,7 @@ impl Rows {
                 }
             }
             Mode::Map { node } => {
-                let (_, values, _) = self.map_of(node);
+                let Some(values) = self.map_value(node) else { return };
                 if values.push(scalar) == Fit::Misfit {
                     values.push_null();
                     self.misfit = true;
@@ -243,20 +247,40 @@ impl Rows {
         }
     }
 
-    /// A key of an open MAP.
+    /// Where the value at hand goes in an open MAP; `None` under a repeated key.
+    fn map_value(&mut self, node: usize) -> Option<&mut Leaf> {
+        let (keys, values, _) = self.map_of(node);
+        (values.len() < keys.len()).then_some(values)
+    }
+
+    /// A key of an open MAP. Of a repeated one the first counts, as everywhere; engines refuse a MAP that has a key twice.
     fn map_key(&mut self, node: usize, key: &str) {
+        let mut seen = std::mem::take(&mut self.map_keys);
         let (keys, _, first) = self.map_of(node);
-        let entries = keys.len() - first;
-        let known = |at: usize| keys.text_at(at) == Some(key.as_bytes());
-        let doubtful = entries >= MAP_ENTRIES_COMPARED || (first..keys.len()).any(known);
-        let fit = keys.push(Scalar::Text(key));
-        debug_assert_eq!(fit, Fit::Exact);
-        self.misfit |= doubtful;
+        let mut entries = (first..keys.len()).filter_map(|at| keys.text_at(at));
+        let repeated = match keys.len() - first {
+            0..MAP_ENTRIES_COMPARED => entries.any(|known| known == key.as_bytes()),
+            count => {
+                if count == MAP_ENTRIES_COMPARED {
+                    seen.clear();
+                    seen.extend(entries.map(xxh3_64));
+                }
+                !seen.insert(xxh3_64(key.as_bytes()))
+            }
+        };
+        if !repeated {
+            let fit = keys.push(Scalar::Text(key));
+            debug_assert_eq!(fit, Fit::Exact);
+        }
+        self.map_keys = seen;
+        self.misfit |= repeated;
     }
 
     /// A MAP's value is an object or array.
     fn map_nested(&mut self, node: usize) {
-        self.map_of(node).1.push_null();
+        if let Some(values) = self.map_value(node) {
+            values.push_null();
+        }
         self.misfit = true;
         self.mode = Mode::Skip { depth: 1, map: Some(node) };
     }

@@ -15,6 +15,9 @@ const FORM: u32 = 1;
 /// Levels of STRUCT, `inputs` itself counted.
 pub(super) const STRUCT_DEPTH_MAX: usize = 4;
 
+/// Columns that readers make of the folders' names.
+const FOLDERS: [&str; 2] = ["dt", "hour"];
+
 /// Longer keys stay in `_raw`: bytes.
 pub(super) const KEY_BYTES_MAX: usize = 255;
 
@@ -55,7 +58,7 @@ impl Field {
     }
 }
 
-/// Type of a column. Inferred are only BOOLEAN, DOUBLE, STRING, LISTs of them, `LIST<LIST<DOUBLE>>` and STRUCT; the others must be declared.
+/// Type of a column. Inferred are only BOOLEAN, DOUBLE, STRING, LISTs of them, `LIST<LIST<DOUBLE>>`, MAP and STRUCT; the others must be declared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Type {
@@ -72,7 +75,7 @@ pub enum Type {
     Uint64,
     Float,
     Binary,
-    /// MAP<STRING, DOUBLE>.
+    /// MAP<STRING, DOUBLE>; inferred too, for objects of numbers whose keys vary.
     MapDouble,
     List(Box<Type>),
     Struct(Vec<Field>),
@@ -248,11 +251,11 @@ fn merge_fields(mine: &mut Vec<Field>, theirs: &[Field], next_id: &mut i32, top:
     let mut by_key: HashMap<String, usize> = HashMap::new();
     let mut taken: std::collections::HashSet<String> = Default::default();
     if top {
-        taken.extend(envelope::names().map(str::to_lowercase));
+        taken.extend(envelope::names().chain(FOLDERS).map(folded));
     }
     for (at, field) in mine.iter().enumerate() {
         by_key.insert(field.key().to_owned(), at);
-        taken.insert(field.name.to_lowercase());
+        taken.insert(folded(&field.name));
     }
     for their in theirs {
         if let Some(&at) = by_key.get(their.key()) {
@@ -262,7 +265,7 @@ fn merge_fields(mine: &mut Vec<Field>, theirs: &[Field], next_id: &mut i32, top:
             continue;
         }
         let name = free_name(their.key(), &taken);
-        taken.insert(name.to_lowercase());
+        taken.insert(folded(&name));
         let id = *next_id;
         *next_id += their.data_type.ids();
         let data_type = match &their.data_type {
@@ -279,13 +282,18 @@ fn merge_fields(mine: &mut Vec<Field>, theirs: &[Field], next_id: &mut i32, top:
     }
 }
 
+/// Names are equal for an engine that folds case: by the upper case for some (`K` is also the sign of Kelvin), by the lower case for others.
+fn folded(name: &str) -> String {
+    name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+}
+
 /// A column name that no other has in any case: engines with SQL's names fold it.
 fn free_name(key: &str, taken: &std::collections::HashSet<String>) -> String {
     let base = if key.is_empty() { "_empty" } else { key };
-    if !taken.contains(&base.to_lowercase()) {
+    if !taken.contains(&folded(base)) {
         return base.to_owned();
     }
-    (2..).map(|n| format!("{base}_{n}")).find(|name| !taken.contains(&name.to_lowercase())).expect("numbers do not end")
+    (2..).map(|n| format!("{base}_{n}")).find(|name| !taken.contains(&folded(name))).expect("numbers do not end")
 }
 
 fn with_id(field: ArrowField, id: i32) -> FieldRef {

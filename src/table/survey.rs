@@ -1,14 +1,15 @@
 //! Which keys the messages of a range have, how often, of which types; what the table's schema should have beyond the pinned one.
 //!
 //! Counted are rows with `parse_status` ok (or absent) and a status below 400 (or absent). A key becomes a column when at least 1 % of them have it.
-//! Of several types the one that most rows have wins; what rows have otherwise lives in `_raw`.
+//! Of several types the one that most rows have wins; what rows have otherwise lives in `_raw`. An object of numbers whose keys vary from row to row,
+//! such as the probabilities of the best labels, is one MAP column.
 
 use std::collections::HashMap;
 
 use super::class::Class;
-use super::schema::{Field, KEY_BYTES_MAX, PLACES, Place, STRUCT_DEPTH_MAX, Schema, Type};
+use super::schema::{Field, PLACES, Place, STRUCT_DEPTH_MAX, Schema, Type};
 use super::tell;
-use super::tree::{DECLARED_MAX, INPUTS, NODES_MAX, Node, OUTPUTS, ROOT, Tree};
+use super::tree::{DECLARED_MAX, INPUTS, Node, OUTPUTS, ROOT, Tree};
 use crate::source::Message;
 
 /// Rows between two times of forgetting.
@@ -22,7 +23,7 @@ pub struct Survey {
     columns_max: usize,
     /// Rows that count.
     rows: u64,
-    tree: Tree,
+    pub(super) tree: Tree,
     declared: HashMap<String, Type>,
     scratch: String,
     forgot_at: u64,
@@ -66,7 +67,7 @@ impl Survey {
         if message.damaged.is_some() {
             return;
         }
-        if self.tree.nodes.len() > NODES_MAX && self.rows >= self.forgot_at + FORGET_EVERY {
+        if self.tree.is_full() && self.rows >= self.forgot_at + FORGET_EVERY {
             self.tree.forget_rare(self.rows);
             self.forgot_at = self.rows;
         }
@@ -125,7 +126,7 @@ impl Survey {
         let mut added = Vec::new();
         for child in self.tree.nodes[node].children.iter().map(|child| *child as usize) {
             let Node { key, present, fixed, .. } = &self.tree.nodes[child];
-            if fixed.is_some() || key.len() > KEY_BYTES_MAX {
+            if fixed.is_some() {
                 continue;
             }
             let inner = |pinned: &[Field], room: &mut usize| {
@@ -146,6 +147,7 @@ impl Survey {
                 None => {
                     *room -= 1;
                     let data_type = match self.tree.nodes[child].decided() {
+                        Class::Object if self.tree.is_map(child) => Some(Type::MapDouble),
                         Class::Object => match inner(&[], room) {
                             fields if fields.is_empty() => None,
                             fields => Some(Type::Struct(fields)),
@@ -174,7 +176,9 @@ impl Survey {
             Class::ListBool => Some(list(scalar(Type::Boolean))),
             Class::ListNumber => Some(list(scalar(Type::Double))),
             Class::ListText => Some(list(scalar(Type::String))),
-            Class::ListListNumber => Some(list(list(Type::Double))),
+            Class::ListListNumber => {
+                Some(list(list(declared.filter(|declared| is_numeric(declared)).cloned().unwrap_or(Type::Double))))
+            }
             Class::Undecided | Class::Object | Class::Other => None,
         }
     }

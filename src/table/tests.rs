@@ -21,6 +21,7 @@ mod own_records;
 mod parquet_settings;
 mod protobuf;
 mod rules;
+mod settles;
 mod walks;
 
 const SETTINGS: Parquet = Parquet { zstd_level: 1, row_group_rows: 131_072, encodings: Encodings::Compatible };

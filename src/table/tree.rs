@@ -8,8 +8,12 @@ use super::walk::Visitor;
 
 mod visit;
 
-/// Keys remembered; beyond it rare ones are forgotten, then new ones not counted. About 8 MiB.
+/// Keys remembered, and bytes of them; beyond it rare ones are forgotten, at twice as many new ones are not counted. At most some 30 MiB in all.
 pub(super) const NODES_MAX: usize = 32_768;
+pub(super) const NAMES_BYTES_MAX: usize = 2 << 20;
+
+/// Fewer keys than this make columns, however they vary.
+const MAP_KEYS_MIN: u64 = 20;
 
 /// Paths with a declared type.
 pub(super) const DECLARED_MAX: usize = 4_096;
@@ -40,6 +44,16 @@ pub(super) struct Node {
     born: u64,
     /// The last message that had it.
     stamp: u64,
+    forgotten: Forgotten,
+}
+
+/// What is left of an object's keys that were dropped.
+#[derive(Default)]
+struct Forgotten {
+    keys: u64,
+    present: u64,
+    numbers: u64,
+    others: u64,
 }
 
 pub(super) const ROOT: usize = 0;
@@ -50,9 +64,29 @@ const NOBODY: u32 = u32::MAX;
 impl Node {
     fn new(key: &str, fixed: Option<Fixed>, born: u64) -> Node {
         let quoted = serde_json::to_vec(key).expect("a string has a JSON form").into();
-        let (children, lookup, classes) = Default::default();
+        let (children, lookup, classes, forgotten) = Default::default();
         let (first, next) = (NOBODY, NOBODY);
-        Node { key: key.into(), quoted, fixed, children, lookup, first, next, present: 0, classes, born, stamp: 0 }
+        Node {
+            key: key.into(),
+            quoted,
+            fixed,
+            children,
+            lookup,
+            first,
+            next,
+            present: 0,
+            classes,
+            born,
+            stamp: 0,
+            forgotten,
+        }
+    }
+
+    /// Rows with a number, and rows with what is neither number nor undecided.
+    fn numbers_and_others(&self) -> (u64, u64) {
+        let numbers = u64::from(self.classes[Class::Number as usize]);
+        let decided: u64 = CLASSES[1..].iter().map(|class| u64::from(self.classes[*class as usize])).sum();
+        (numbers, decided - numbers)
     }
 
     /// The type that most rows have; of equals the earlier in `CLASSES`.
@@ -100,6 +134,8 @@ enum Mode {
 /// The keys seen; told a message's text, it notes what is in it.
 pub(super) struct Tree {
     pub nodes: Vec<Node>,
+    /// Bytes of their keys.
+    pub names: usize,
     pub row: Row,
     frames: Vec<Frame>,
     mode: Mode,
@@ -118,6 +154,7 @@ impl Tree {
     pub fn new() -> Tree {
         let mut tree = Tree {
             nodes: vec![Node::new("", Some(Fixed::Other), 0), Node::new("inputs", Some(Fixed::Side), 0)],
+            names: 0,
             row: Row::default(),
             frames: Vec::new(),
             mode: Mode::Struct,
@@ -190,6 +227,35 @@ impl Tree {
         }
     }
 
+    /// Whether rare keys should be dropped.
+    pub fn is_full(&self) -> bool {
+        self.nodes.len() > NODES_MAX || self.names > NAMES_BYTES_MAX
+    }
+
+    /// Whether a new key is remembered: some room beyond the mark, so that a row of many new keys is not cut in half at once.
+    fn has_room(&self) -> bool {
+        self.nodes.len() < 2 * NODES_MAX && self.names < 2 * NAMES_BYTES_MAX
+    }
+
+    /// Whether an object is a map of names to numbers: its values are numbers, and its rows disagree about the keys. Most of what it holds
+    /// then stands under keys that most rows do not have, such as the few best of many labels.
+    pub fn is_map(&self, node: usize) -> bool {
+        let node = &self.nodes[node];
+        let rows = u64::from(node.classes[Class::Object as usize]);
+        let Forgotten { mut keys, mut present, mut numbers, mut others } = node.forgotten;
+        let mut common = 0;
+        for child in node.children.iter().map(|child| &self.nodes[*child as usize]).filter(|child| child.present > 0) {
+            let count = u64::from(child.present);
+            let (of_numbers, of_others) = child.numbers_and_others();
+            (keys, present, numbers, others) = (keys + 1, present + count, numbers + of_numbers, others + of_others);
+            if 2 * count >= rows {
+                common += count;
+            }
+        }
+        // As with a column's type: what few rows have does not decide.
+        keys >= MAP_KEYS_MIN && numbers > 0 && others * 100 <= present && common * 2 < present
+    }
+
     /// Drops keys that fewer than one row in 200 had since they were first seen, and what is below them.
     pub fn forget_rare(&mut self, rows: u64) {
         let old = std::mem::take(&mut self.nodes);
@@ -198,11 +264,21 @@ impl Tree {
         let mut places = vec![NOBODY; old.len()];
         let mut marked = vec![false; old.len()];
         marked[ROOT] = true;
+        let mut forgotten: HashMap<usize, Forgotten> = HashMap::new();
         // Children stand after their parents.
         for at in 0..old.len() {
             if marked[at] {
                 for &child in &old[at].children {
-                    marked[child as usize] = kept(&old[child as usize]);
+                    let child_node = &old[child as usize];
+                    marked[child as usize] = kept(child_node);
+                    if !marked[child as usize] && child_node.present > 0 {
+                        let (numbers, others) = child_node.numbers_and_others();
+                        let forgotten = forgotten.entry(at).or_default();
+                        forgotten.keys += 1;
+                        forgotten.present += u64::from(child_node.present);
+                        forgotten.numbers += numbers;
+                        forgotten.others += others;
+                    }
                 }
             }
         }
@@ -210,7 +286,17 @@ impl Tree {
             places[at] = place as u32;
         }
         let place = |node: u32| places.get(node as usize).copied().unwrap_or(NOBODY);
-        self.nodes = old.into_iter().zip(&marked).filter(|(_, marked)| **marked).map(|(node, _)| node).collect();
+        self.nodes = Vec::new();
+        for (at, mut node) in old.into_iter().enumerate().filter(|(at, _)| marked[*at]) {
+            if let Some(more) = forgotten.remove(&at) {
+                node.forgotten.keys += more.keys;
+                node.forgotten.present += more.present;
+                node.forgotten.numbers += more.numbers;
+                node.forgotten.others += more.others;
+            }
+            self.nodes.push(node);
+        }
+        self.names = self.nodes.iter().filter(|node| node.fixed.is_none()).map(|node| node.key.len()).sum();
         for node in &mut self.nodes {
             node.children.retain_mut(|child| {
                 *child = place(*child);

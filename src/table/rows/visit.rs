@@ -54,7 +54,11 @@ impl Visitor for Rows {
                 }
             },
             Mode::List { node, level } => self.nodes[node].column.element_mut(level).push_null(),
-            Mode::Map { node } => self.map_of(node).1.push_null(),
+            Mode::Map { node } => {
+                if let Some(values) = self.map_value(node) {
+                    values.push_null();
+                }
+            }
             Mode::Skip { .. } => {}
         }
     }

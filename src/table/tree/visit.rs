@@ -2,9 +2,9 @@
 
 use super::super::class::{Class, List};
 use super::super::number::{self, Number};
-use super::super::schema::STRUCT_DEPTH_MAX;
+use super::super::schema::{KEY_BYTES_MAX, STRUCT_DEPTH_MAX};
 use super::super::walk::Visitor;
-use super::{DECLARED_MAX, Fixed, Frame, Mode, NOBODY, NODES_MAX, Node, ROOT, Tree};
+use super::{DECLARED_MAX, Fixed, Frame, Mode, NOBODY, Node, ROOT, Tree};
 
 impl Visitor for Tree {
     #[inline]
@@ -35,9 +35,10 @@ impl Visitor for Tree {
         };
         let node = match self.nodes[parent].lookup.get(key) {
             Some(&node) => node,
-            // Some room beyond the mark, so that a row of many new keys is not cut in half at once.
-            None if self.nodes.len() < 2 * NODES_MAX => {
+            // A longer key is no column's name.
+            None if key.len() <= KEY_BYTES_MAX && self.has_room() => {
                 let node = self.nodes.len() as u32;
+                self.names += key.len();
                 self.nodes.push(Node::new(key, None, self.row.counted));
                 self.nodes[parent].children.push(node);
                 self.nodes[parent].lookup.insert(key.into(), node);
