@@ -1,13 +1,18 @@
-//! `weir schema [TABLE]`: a table's columns, and the exact line that reads it with each engine, grown columns included.
+//! `weir schema [TABLE]`: a table's columns, and the exact line that reads it with each engine, grown columns included. `--pin` and `--promote`
+//! add columns.
+
+mod change;
 
 use std::collections::BTreeMap;
 
 use arrow_schema::{DataType, Field};
 use serde::Serialize;
 
+use self::change::Asked;
 use super::{Context, Failure, chain, print_json, say};
 use crate::config::{Config, StoreTo};
-use crate::drain::names::{parse_key, parse_schema_key, schemas_prefix};
+use crate::drain::names::parse_key;
+use crate::drain::pin;
 use crate::drain::store::{self, Store};
 use crate::drain::verify::tables;
 use crate::table::Schema;
@@ -19,6 +24,12 @@ pub struct Args {
     /// Data folder [default: data_dir of the configuration]
     #[arg(long, value_name = "DIR")]
     dir: Option<std::path::PathBuf>,
+    /// Fix the type of a column that is not there yet, for example inputs.customer_id=int64 (again for more)
+    #[arg(long, value_name = "COLUMN=TYPE")]
+    pin: Vec<String>,
+    /// Make a column of a field that lives in `_raw` so far, for example inputs.coupon (again for more)
+    #[arg(long, value_name = "COLUMN")]
+    promote: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -26,6 +37,9 @@ struct Screen {
     table: String,
     version: u32,
     columns: Vec<Column>,
+    /// Columns that `--pin` and `--promote` added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    added: Option<Vec<String>>,
     /// One ready line per engine.
     read: BTreeMap<&'static str, String>,
 }
@@ -35,19 +49,33 @@ struct Column {
     name: String,
     #[serde(rename = "type")]
     kind: String,
+    /// Where the values stand in a record, if the column has another name: names that differ only in case get a suffix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
 }
 
 pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    let asked = Asked::read(&args.pin, &args.promote)?;
     let mut config = context.config_to_look_at()?;
     config.overrides(None, args.dir);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let failed = |error: store::StoreError| Failure::Failed(chain(&error));
-    let store = store::open_to_read(&config.store, runtime.handle()).map_err(failed)?;
+    let mut store = store::open_to_read(&config.store, runtime.handle()).map_err(failed)?;
     let tables = tables(store.as_ref()).map_err(failed)?;
     let table = match (args.table, tables.as_slice()) {
+        (Some(table), tables) if !asked.is_empty() && !tables.contains(&table) => {
+            return Err(Failure::Failed(format!(
+                "{} has no table {table}; to fix types before its first record, write `store.tables.{table}.types` in the configuration",
+                store.address()
+            )));
+        }
         (Some(table), _) => table,
         (None, [only]) => only.clone(),
         (None, []) => return Err(Failure::Failed(format!("no table yet in {}", store.address()))),
+        (None, many) if !asked.is_empty() => {
+            let fix = format!("name the table, one of {}", many.join(", "));
+            return Err(Failure::Usage(format!("--pin and --promote are for one table; {fix}")));
+        }
         (None, many) => {
             if context.json {
                 return print_json(&many);
@@ -55,13 +83,31 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
             return say(&many.join("\n"));
         }
     };
-    let schema = pinned(store.as_ref(), &table)?;
+    let (schema, added) = if asked.is_empty() {
+        (pinned(store.as_ref(), &table)?, None)
+    } else {
+        store = store::open(&config.store, runtime.handle()).map_err(failed)?;
+        let (schema, added) = change::change(store.as_ref(), &table, &asked)?;
+        (schema, Some(added))
+    };
     let screen = Screen {
         version: schema.version(),
+        added,
         columns: columns(&schema),
         read: reading_lines(&config, &table, newest_file(store.as_ref(), &table).map_err(failed)?.as_deref()),
         table,
     };
+    if let Some(added) = &screen.added {
+        match added.as_slice() {
+            [] => eprintln!("nothing to add: schema {} of {} has it so", screen.version, screen.table),
+            names => eprintln!(
+                "schema {} of {} has {}; what is stored from now on fills it, rows of older files keep such values in _raw",
+                screen.version,
+                screen.table,
+                names.join(", ")
+            ),
+        }
+    }
     if context.json {
         return print_json(&screen);
     }
@@ -83,6 +129,10 @@ fn columns(schema: &Schema) -> Vec<Column> {
     for field in schema.arrow().fields() {
         flatten("", field, &mut columns);
     }
+    let keys = schema.keys();
+    for column in &mut columns {
+        column.key = keys.get(&column.name).map(ToString::to_string);
+    }
     columns
 }
 
@@ -94,7 +144,7 @@ fn flatten(prefix: &str, field: &Field, columns: &mut Vec<Column>) {
                 flatten(&format!("{name}."), child, columns);
             }
         }
-        kind => columns.push(Column { name, kind: word(kind) }),
+        kind => columns.push(Column { name, kind: word(kind), key: None }),
     }
 }
 
@@ -108,29 +158,22 @@ fn word(kind: &DataType) -> String {
         DataType::Binary => "BINARY".to_string(),
         DataType::Timestamp(..) => "TIMESTAMP (us, UTC)".to_string(),
         DataType::List(item) => format!("LIST<{}>", word(item.data_type())),
-        DataType::Map(..) => "MAP<STRING, STRING>".to_string(),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(fields) => {
+                format!("MAP<STRING, {}>", fields.last().map_or_else(String::new, |value| word(value.data_type())))
+            }
+            other => word(other),
+        },
         other => other.to_string().to_uppercase(),
     }
 }
 
 /// The highest schema that is pinned for a table.
 fn pinned(store: &dyn Store, table: &str) -> Result<Schema, Failure> {
-    let failed = |error: &dyn std::error::Error| Failure::Failed(chain(error));
-    let prefix = schemas_prefix(table);
-    let mut highest: Option<(u32, String)> = None;
-    for listed in store.list(&prefix, None).map_err(|e| failed(&e))? {
-        if let Some(n) = parse_schema_key(&listed.key)
-            && highest.as_ref().is_none_or(|(highest, _)| n > *highest)
-        {
-            highest = Some((n, listed.key));
-        }
+    match pin::schema(store, table).map_err(|error| Failure::Failed(chain(&error)))? {
+        Some(schema) => Ok(Schema::clone(&schema)),
+        None => Err(Failure::Failed(format!("{} has no table {table} with a file yet", store.address()))),
     }
-    let Some((_, key)) = highest else {
-        return Err(Failure::Failed(format!("{} has no table {table} with a file yet", store.address())));
-    };
-    let bytes = store.get(&key).map_err(|e| failed(&e))?;
-    let bytes = bytes.ok_or_else(|| Failure::Failed(format!("{key} was listed but is gone")))?;
-    Schema::from_json(&bytes).map_err(|e| failed(&e))
 }
 
 /// Readers differ when a column has been added: each line names how that engine unites the files. `newest`: a file with

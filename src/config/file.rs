@@ -333,8 +333,21 @@ pub struct Store {
     pub parquet: Parquet,
     /// Columns of one table; further fields go to `_raw`.
     pub columns_max: usize,
+    /// What holds for single tables, by their name: the model's, with Kafka the topic's.
+    #[serde(skip_serializing_if = "Ordered::is_empty")]
+    pub tables: Ordered<Table>,
     /// The Delta table that follows the files; only `false` in this version.
     pub delta: bool,
+}
+
+/// One table.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Table {
+    /// Types of columns, where they shall not be inferred: `inputs.customer_id: int64`. Also boolean, double, float, string, int8 to
+    /// uint64, binary (base64 in the record), list<..> and map<string, double>. A column that is there keeps its type.
+    #[serde(skip_serializing_if = "Ordered::is_empty")]
+    pub types: Ordered<String>,
 }
 
 /// When a file is closed.
@@ -542,6 +555,7 @@ impl Default for Store {
             partition: Partitioning::Day,
             parquet: Parquet::default(),
             columns_max: 1000,
+            tables: Ordered::default(),
             delta: false,
         }
     }

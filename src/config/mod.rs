@@ -5,6 +5,7 @@
 //! `check` turns them into [`Config`]. Whatever is wrong is one [`ConfigError`]: place, what, and the fix.
 
 mod check;
+mod column;
 mod connect;
 pub mod file;
 mod key;
@@ -20,6 +21,7 @@ mod tree;
 pub mod units;
 mod values;
 
+pub use column::{BadColumn, ColumnPath, ColumnType, FixedType, KEY_BYTES_MAX, OWN_COLUMNS, meeting};
 pub use connect::{ClientCertificate, KafkaSasl, KafkaTls, Mechanism, Oidc, TokenFrom, Verify};
 pub use file::Format;
 pub use key::KeyField;
@@ -363,6 +365,8 @@ pub struct Store {
     pub partition: Partitioning,
     pub parquet: Parquet,
     pub columns_max: usize,
+    /// Types that are fixed, by table, in the order of the file.
+    pub tables: BTreeMap<String, Vec<FixedType>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

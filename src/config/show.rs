@@ -11,8 +11,8 @@ use super::file::{
 };
 use super::units::{Size, Span};
 use super::{
-    CaptureMode, Config, KafkaSasl, KafkaTls, Layout, Mechanism, RedactAction, Route, Sample, Setting, Side, Store,
-    StoreTo, TokenFrom, Verify, VersionFrom,
+    CaptureMode, Config, FixedType, KafkaSasl, KafkaTls, Layout, Mechanism, RedactAction, Route, Sample, Setting, Side,
+    Store, StoreTo, TokenFrom, Verify, VersionFrom,
 };
 
 /// When the model servers that most people run close a connection that is not used.
@@ -321,6 +321,7 @@ fn written_store(store: &Store) -> file::Store {
             encodings: store.parquet.encodings,
         },
         columns_max: store.columns_max,
+        tables: Ordered(store.tables.iter().map(|(table, types)| (table.clone(), written_types(types))).collect()),
         ..file::Store::default()
     };
     match &store.to {
@@ -336,6 +337,11 @@ fn written_store(store: &Store) -> file::Store {
         }
     }
     file
+}
+
+fn written_types(types: &[FixedType]) -> file::Table {
+    let types = types.iter().map(|fixed| (fixed.path.to_string(), fixed.data_type.to_string()));
+    file::Table { types: Ordered(types.collect()) }
 }
 
 /// Writes the entries of a map as block YAML; maps below it go deeper, lists stay on their line.

@@ -35,6 +35,8 @@ pub enum Job {
 /// The newest schema of a table, with what is proposed made part of it.
 pub struct NewestSchema {
     pub table: String,
+    /// The version that need not be told again; 0: none.
+    pub known: u32,
     pub proposed: Option<Schema>,
 }
 
@@ -67,7 +69,7 @@ pub struct Opened {
 /// One answer.
 pub enum Done {
     Opened(Box<Opened>),
-    /// `None`: none is pinned yet.
+    /// `None`: none is pinned that was not known.
     Schema {
         table: String,
         newest: Option<Arc<Schema>>,
@@ -326,11 +328,11 @@ pub fn newest_file(
     Ok(None)
 }
 
-fn run_schema(store: &dyn Store, NewestSchema { table, proposed }: NewestSchema) -> Done {
+fn run_schema(store: &dyn Store, NewestSchema { table, known, proposed }: NewestSchema) -> Done {
     let grown = proposed.is_some();
     let newest = match proposed {
         Some(proposed) => pin::grow_schema(store, &table, proposed).map(Some),
-        None => pin::schema(store, &table),
+        None => pin::schema_after(store, &table, known),
     };
     match newest {
         Ok(newest) => Done::Schema { table, newest, grown },

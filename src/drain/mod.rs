@@ -12,6 +12,7 @@ pub mod refusal;
 pub mod seal;
 pub mod chain;
 pub mod pin;
+pub mod leftover;
 pub mod jobs;
 mod temp;
 pub mod write;

@@ -39,9 +39,14 @@ impl PinError {
 
 /// The newest pinned schema of a table; `None` before its first file.
 pub fn schema(store: &dyn Store, table: &str) -> Result<Option<Arc<Schema>>, PinError> {
+    schema_after(store, table, 0)
+}
+
+/// The same, if it is newer than the version `known`.
+pub fn schema_after(store: &dyn Store, table: &str, known: u32) -> Result<Option<Arc<Schema>>, PinError> {
     let listed = store.list(&names::schemas_prefix(table), None)?;
     let newest = listed.iter().filter_map(|object| names::parse_schema_key(&object.key)).max();
-    newest.map(|n| read_schema(store, table, n)).transpose()
+    newest.filter(|n| *n > known).map(|n| read_schema(store, table, n)).transpose()
 }
 
 fn read_schema(store: &dyn Store, table: &str, n: u32) -> Result<Arc<Schema>, PinError> {

@@ -212,6 +212,7 @@ impl Runner {
                 self.writer.learn(table, newest);
                 if let Some((resume, _)) = &mut partition.writing {
                     resume.grown += u32::from(grown);
+                    resume.fresh = true;
                 }
             }
             Done::Created => self.settle(id, partition, Answer::New),
@@ -544,7 +545,7 @@ impl Runner {
             return;
         }
         let begun = partition.writing.take().map(|(resume, _)| resume);
-        let resume = begun.unwrap_or(Resume { to: partition.next, cut: None, grown: 0 });
+        let resume = begun.unwrap_or(Resume { to: partition.next, cut: None, grown: 0, fresh: false });
         let Some(chain) = partition.collecting() else { return };
         let sealed_ms = self.age_ms();
         let shared = self.shared.clone();
@@ -565,7 +566,8 @@ impl Runner {
             Ok(Written::Ask { proposed, resume }) => {
                 let table = chain.id().table.clone();
                 partition.writing = Some((resume, cause));
-                self.ask(id, partition, Job::Schema(NewestSchema { table, proposed }));
+                let known = self.writer.known_schema(&table);
+                self.ask(id, partition, Job::Schema(NewestSchema { table, known, proposed }));
             }
             Ok(Written::Written(written)) => {
                 let cause = written.cut.unwrap_or(cause);

@@ -309,6 +309,7 @@ impl World {
                     encodings: config::Encodings::Compatible,
                 },
                 columns_max: 1_000,
+                tables: BTreeMap::new(),
             },
             data_dir: data_dir.to_owned(),
             waiting_bytes_max: 1 << 30,

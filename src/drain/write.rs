@@ -18,7 +18,7 @@ use super::temp::{TempFile, TempFolder};
 use super::triggers::Cause;
 use crate::config;
 use crate::source::{PartitionId, Source, SourceError};
-use crate::table::{FileWriter, Schema, Survey};
+use crate::table::{self, Conflict, FileWriter, Schema, Survey, Wanted};
 
 /// Messages between two looks at whether the drain was told to end, and at the file's size.
 const CHECK_EVERY: u64 = 1_024;
@@ -74,6 +74,8 @@ pub struct Writer {
     folder: TempFolder,
     /// The newest schema seen, by table; `None`: the store had none.
     schemas: BTreeMap<String, Option<Arc<Schema>>>,
+    /// `store.tables`.
+    wanted: BTreeMap<String, Vec<Wanted>>,
 }
 
 /// One range of one partition.
@@ -97,6 +99,8 @@ pub struct Resume {
     pub cut: Option<Cause>,
     /// How often a schema was grown for it.
     pub grown: u32,
+    /// Whether the store was asked: somebody may have added a column since the file before.
+    pub fresh: bool,
 }
 
 /// What came of writing a range.
@@ -126,16 +130,23 @@ impl Writer {
     /// With a temporary folder of its own in `<data_dir>/tmp`.
     pub fn open(config: config::Store, data_dir: &Path) -> std::io::Result<Writer> {
         let folder = TempFolder::make(&data_dir.join("tmp"))?;
-        Ok(Writer { config, folder, schemas: BTreeMap::new() })
+        let wanted = config.tables.iter().map(|(table, fixed)| (table.clone(), table::wanted(fixed))).collect();
+        Ok(Writer { config, folder, schemas: BTreeMap::new(), wanted })
     }
 
     /// Writes the file of a range, or says what has to be known first: the store is asked on threads of its own.
     pub fn write(&mut self, source: &mut dyn Source, range: &Range<'_>) -> Result<Outcome, WriteError> {
         let ask = |proposed, resume| Ok(Outcome::Ask { proposed, resume });
-        let schema = match self.schemas.get(&range.chain.id().table) {
+        let table = &range.chain.id().table;
+        let wanted = self.wanted.get(table).map_or(&[][..], Vec::as_slice);
+        let schema = match self.schemas.get(table) {
             None => return ask(None, range.resume),
-            Some(None) => return ask(Some(self.survey(source, range)?), range.resume),
-            Some(Some(schema)) => schema.clone(),
+            Some(_) if !range.resume.fresh => return ask(None, range.resume),
+            Some(None) => return ask(Some(self.survey(source, range, wanted)?), range.resume),
+            Some(Some(schema)) => match schema.with(wanted) {
+                Some(wider) => return ask(Some(wider), range.resume),
+                None => schema.clone(),
+            },
         };
         let Some(pass) = self.pass(source, range, range.resume.to, &schema)? else { return Ok(Outcome::Nothing) };
         let cut = range.resume.cut.or(pass.cut);
@@ -150,12 +161,27 @@ impl Writer {
 
     /// A table's schema as the store told it.
     pub fn learn(&mut self, table: String, newest: Option<Arc<Schema>>) {
-        let known = self.schemas.entry(table).or_insert(None);
+        let wanted = self.wanted.get(&table).map_or(&[][..], Vec::as_slice);
+        let known = self.schemas.entry(table.clone()).or_insert(None);
         let version = |schema: &Option<Arc<Schema>>| schema.as_ref().map(|schema| schema.version());
         // Answers may overtake each other.
-        if version(&newest) > version(known) {
-            *known = newest;
+        if version(&newest) <= version(known) {
+            return;
         }
+        for Conflict { wanted, wanted_type, column, column_type } in
+            newest.iter().flat_map(|schema| schema.conflicts(wanted))
+        {
+            tracing::warn!(
+                "`store.tables.{table}.types` says {wanted_type} for `{wanted}`, but {column} is {column_type} in the table's files and stays \
+                 so; values that do not fit are kept in `_raw`"
+            );
+        }
+        *known = newest;
+    }
+
+    /// The version of a table's schema that is known; 0: none.
+    pub fn known_schema(&self, table: &str) -> u32 {
+        self.schemas.get(table).and_then(Option::as_ref).map_or(0, |schema| schema.version())
     }
 
     /// Forgets what is known of a table's schema: another writer is ahead.
@@ -167,7 +193,7 @@ impl Writer {
     }
 
     /// Reads the first range of a table to settle its columns.
-    fn survey(&self, source: &mut dyn Source, range: &Range<'_>) -> Result<Schema, WriteError> {
+    fn survey(&self, source: &mut dyn Source, range: &Range<'_>, wanted: &[Wanted]) -> Result<Schema, WriteError> {
         let mut survey = Survey::new(self.config.columns_max);
         let mut seal = range.chain.seal(range.now_ms);
         let mut messages = source.read(range.partition, range.chain.head().next, range.resume.to)?;
@@ -186,7 +212,8 @@ impl Writer {
             }
             self.check(range, count)?;
         }
-        Ok(survey.propose(None).unwrap_or_default())
+        let base = Schema::unborn_with(wanted);
+        Ok(survey.propose(Some(&base)).unwrap_or_else(|| base.next()))
     }
 
     /// Writes the range once. `None`: no record is in it.

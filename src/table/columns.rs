@@ -13,6 +13,8 @@ use arrow_array::{
 };
 use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::number::{self, Number};
 use super::time;
@@ -140,6 +142,14 @@ impl Leaf {
             (Values::Float(values), Scalar::Text(text)) => match number::not_finite(text) {
                 Some(value) => values.push(value as f32),
                 None => return Fit::Misfit,
+            },
+            // Base64 in its one form, so that the bytes say what the text said.
+            (Values::Binary { ends, bytes }, Scalar::Text(text)) => match BASE64.decode(text) {
+                Ok(value) => {
+                    bytes.extend_from_slice(&value);
+                    ends.push(end_of(bytes));
+                }
+                Err(_) => return Fit::Misfit,
             },
             (Values::Time(values), Scalar::Text(text)) => match time::parse_micros(text) {
                 Some(value) => values.push(value),

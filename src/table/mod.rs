@@ -16,6 +16,7 @@ mod class;
 mod columns;
 mod cursor;
 mod envelope;
+mod fixed;
 mod number;
 mod properties;
 mod rows;
@@ -33,6 +34,7 @@ mod tests;
 
 pub use build::RowKind;
 pub use checksum::check as check_data;
+pub use fixed::{Conflict, Wanted, wanted};
 pub use schema::{Field, Schema, SchemaError, Type};
 pub use survey::Survey;
 pub use write::{FileWriter, TableError, Written};

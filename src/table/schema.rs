@@ -18,9 +18,6 @@ pub(super) const STRUCT_DEPTH_MAX: usize = 4;
 /// Columns that readers make of the folders' names.
 const FOLDERS: [&str; 2] = ["dt", "hour"];
 
-/// Longer keys stay in `_raw`: bytes.
-pub(super) const KEY_BYTES_MAX: usize = 255;
-
 /// The columns of a table beyond the fixed ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -123,6 +120,17 @@ pub(super) enum Place {
     Inputs,
     Outputs,
     Extras,
+}
+
+impl Place {
+    /// What stands before the names of its columns.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Place::Inputs => "inputs.",
+            Place::Outputs => "outputs.",
+            Place::Extras => "",
+        }
+    }
 }
 
 pub(super) const PLACES: [Place; 3] = [Place::Inputs, Place::Outputs, Place::Extras];
@@ -361,6 +369,17 @@ impl Schema {
     /// The fields that become columns.
     pub(super) fn emitted(fields: &[Field]) -> impl Iterator<Item = &Field> {
         fields.iter().filter(|field| field.data_type.has_leaves())
+    }
+
+    /// The same as another version.
+    pub(super) fn numbered(self, version: u32) -> Schema {
+        Schema { version, ..self }
+    }
+
+    /// The next version, with the same columns.
+    pub fn next(self) -> Schema {
+        let version = self.version + 1;
+        self.numbered(version)
     }
 
     /// Before the first version.

@@ -7,13 +7,18 @@
 use std::collections::HashMap;
 
 use super::class::Class;
+use super::fixed::place_of;
 use super::schema::{Field, PLACES, Place, STRUCT_DEPTH_MAX, Schema, Type};
 use super::tell;
 use super::tree::{DECLARED_MAX, INPUTS, Node, OUTPUTS, ROOT, Tree};
+use crate::config::ColumnPath;
 use crate::source::Message;
 
 /// Rows between two times of forgetting.
 const FORGET_EVERY: u64 = 256;
+
+/// New keys of one object that one row of several has; of more, none becomes a column. It may with the next file.
+const SUDDEN_KEYS_MAX: usize = 64;
 
 /// `store.columns_max` unless told otherwise.
 const COLUMNS_MAX: usize = 1_000;
@@ -104,14 +109,9 @@ impl Survey {
         let places = [INPUTS, OUTPUTS, ROOT];
         let [inputs, outputs, extras] = std::array::from_fn(|at| {
             let (place, node): (Place, usize) = (PLACES[at], places[at]);
-            let path = match place {
-                Place::Inputs => "inputs.",
-                Place::Outputs => "outputs.",
-                Place::Extras => "",
-            };
             // `inputs` is the first level; at the top level stand the columns themselves.
             let level = usize::from(place != Place::Extras);
-            self.additions(node, base.fields(place), level, path, &mut room)
+            self.additions(node, base.fields(place), level, place.prefix(), self.needed(), &mut room)
         });
         if inputs.is_empty() && outputs.is_empty() && extras.is_empty() {
             return None;
@@ -119,41 +119,82 @@ impl Survey {
         Some(base.merge(&Schema::of_parts(inputs, outputs, extras)))
     }
 
+    /// Rows that must have a key, so that it becomes a column.
+    fn needed(&self) -> u64 {
+        self.rows.div_ceil(100).max(1)
+    }
+
+    /// What the rows have at one place: how many of them, and the type of a column for it, if it can have one. However few they are; `None`: none.
+    pub fn at(&self, path: &ColumnPath) -> Option<(u64, Option<Type>)> {
+        let (place, keys) = place_of(path);
+        let at = PLACES.iter().position(|known| *known == place)?;
+        let mut node = [INPUTS, OUTPUTS, ROOT][at];
+        for key in keys {
+            node = *self.tree.nodes[node].lookup.get(key.as_str())? as usize;
+        }
+        let Node { key, present, .. } = &self.tree.nodes[node];
+        let above = path.keys().split_last().map_or(String::new(), |(_, above)| above.join("."));
+        let above = if above.is_empty() { above } else { above + "." };
+        let level = keys.len() - 1 + usize::from(place != Place::Extras);
+        let needed = u64::from(*present).div_ceil(100).max(1);
+        let mut room = self.columns_max;
+        let found = self.new_type(node, &above, key, level, needed, &mut room);
+        (*present > 0).then_some((u64::from(*present), found))
+    }
+
+    /// The type of a column that is not there yet.
+    fn new_type(
+        &self,
+        node: usize,
+        path: &str,
+        key: &str,
+        level: usize,
+        needed: u64,
+        room: &mut usize,
+    ) -> Option<Type> {
+        match self.tree.nodes[node].decided() {
+            Class::Object if self.tree.is_map(node) => Some(Type::MapDouble),
+            Class::Object if level == STRUCT_DEPTH_MAX => None,
+            Class::Object => match self.additions(node, &[], level + 1, &format!("{path}{key}."), needed, room) {
+                fields if fields.is_empty() => None,
+                fields => Some(Type::Struct(fields)),
+            },
+            class => self.flat_type(class, path, key),
+        }
+    }
+
     /// What a STRUCT (or the top level) should have beyond `pinned`.
-    fn additions(&self, node: usize, pinned: &[Field], level: usize, path: &str, room: &mut usize) -> Vec<Field> {
-        let needed = self.rows.div_ceil(100).max(1);
+    fn additions(
+        &self,
+        node: usize,
+        pinned: &[Field],
+        level: usize,
+        path: &str,
+        needed: u64,
+        room: &mut usize,
+    ) -> Vec<Field> {
         let known: HashMap<&str, &Field> = pinned.iter().map(|field| (field.key(), field)).collect();
+        let sudden = self.has_sudden(node, &known);
         let mut added = Vec::new();
         for child in self.tree.nodes[node].children.iter().map(|child| *child as usize) {
             let Node { key, present, fixed, .. } = &self.tree.nodes[child];
             if fixed.is_some() {
                 continue;
             }
-            let inner = |pinned: &[Field], room: &mut usize| {
-                if level == STRUCT_DEPTH_MAX {
-                    return Vec::new();
-                }
-                self.additions(child, pinned, level + 1, &format!("{path}{key}."), room)
-            };
             let data_type = match known.get(&**key) {
                 Some(field) => match &field.data_type {
-                    Type::Struct(fields) => match inner(fields, room) {
-                        grown if grown.is_empty() => None,
-                        grown => Some(Type::Struct(grown)),
-                    },
+                    Type::Struct(fields) if level < STRUCT_DEPTH_MAX => {
+                        match self.additions(child, fields, level + 1, &format!("{path}{key}."), needed, room) {
+                            grown if grown.is_empty() => None,
+                            grown => Some(Type::Struct(grown)),
+                        }
+                    }
                     _ => None,
                 },
-                None if u64::from(*present) < needed || *room == 0 => None,
+                None if u64::from(*present) < needed || *room == 0 || (sudden && *present == 1) => None,
                 None => {
                     *room -= 1;
-                    let data_type = match self.tree.nodes[child].decided() {
-                        Class::Object if self.tree.is_map(child) => Some(Type::MapDouble),
-                        Class::Object => match inner(&[], room) {
-                            fields if fields.is_empty() => None,
-                            fields => Some(Type::Struct(fields)),
-                        },
-                        class => self.flat_type(class, path, key),
-                    };
+                    let data_type = self.new_type(child, path, key, level, needed, room);
                     if data_type.is_none() {
                         *room += 1;
                     }
@@ -163,6 +204,14 @@ impl Survey {
             added.extend(data_type.map(|data_type| Field { name: key.to_string(), key: None, id: 0, data_type }));
         }
         added
+    }
+
+    /// Whether so many keys are new and of one row only that they are names of something else, not of columns.
+    fn has_sudden(&self, node: usize, known: &HashMap<&str, &Field>) -> bool {
+        let children = self.tree.nodes[node].children.iter().map(|child| &self.tree.nodes[*child as usize]);
+        let sudden =
+            children.filter(|child| child.fixed.is_none() && child.present == 1 && !known.contains_key(&*child.key));
+        self.rows > 1 && sudden.count() > SUDDEN_KEYS_MAX
     }
 
     fn flat_type(&self, class: Class, path: &str, key: &str) -> Option<Type> {

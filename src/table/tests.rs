@@ -15,6 +15,7 @@ use crate::config::{Encodings, Parquet};
 use crate::source::{ContentType, Damaged, Message};
 
 mod dirty;
+mod fixed;
 mod floats;
 mod growth;
 mod own_records;

@@ -34,7 +34,7 @@ pub(super) struct Node {
     quoted: Box<[u8]>,
     pub fixed: Option<Fixed>,
     pub children: Vec<u32>,
-    lookup: HashMap<Box<str>, u32>,
+    pub lookup: HashMap<Box<str>, u32>,
     /// The key that followed last time: of this key's object at its start, and of this key among its siblings.
     first: u32,
     next: u32,

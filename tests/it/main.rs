@@ -38,6 +38,7 @@ mod read_back;
 mod redaction;
 mod s3_faults;
 mod s3_store;
+mod schema;
 mod sampling;
 mod secrets;
 mod servers_chat;

@@ -1,12 +1,13 @@
 //! Where the files go, and how they look.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Rules;
 use crate::config::file;
 use crate::config::report::ConfigError;
 use crate::config::units::Span;
-use crate::config::{PUT_BYTES_MAX, Parquet, S3, Store, StoreTo};
+use crate::config::{BadColumn, FixedType, PUT_BYTES_MAX, Parquet, S3, Store, StoreTo, meeting};
 
 const ROLL_BYTES_MIN: u64 = 1024;
 const ROLL_BYTES_MAX: u64 = 16 << 30;
@@ -33,7 +34,27 @@ pub(super) fn store(at: &Rules<'_>, file: &file::Store, data_dir: &Path) -> Resu
             encodings: file.parquet.encodings,
         },
         columns_max: at.range(&key("columns_max"), file.columns_max, 1, COLUMNS_MAX)?,
+        tables: tables(at, file)?,
     })
+}
+
+fn tables(at: &Rules<'_>, file: &file::Store) -> Result<BTreeMap<String, Vec<FixedType>>, ConfigError> {
+    let mut tables = BTreeMap::new();
+    for (table, written) in &file.tables.0 {
+        let mut types: Vec<FixedType> = Vec::new();
+        for (column, data_type) in &written.types.0 {
+            let key = ["store", "tables", table, "types", column];
+            let path = column.parse().map_err(|BadColumn { what, fix }| at.tree.key_error(&key, what, fix))?;
+            let data_type = data_type.parse().map_err(|BadColumn { what, fix }| at.wrong(&key, what, fix))?;
+            types.push(FixedType { path, data_type });
+            if let Some((one, other)) = meeting(&types.iter().map(|fixed| &fixed.path).collect::<Vec<_>>()) {
+                let what = format!("`{one}` and `{other}` cannot both be columns of {table}");
+                return Err(at.tree.key_error(&key, what, "remove one of them"));
+            }
+        }
+        tables.insert(table.clone(), types);
+    }
+    Ok(tables)
 }
 
 fn to(at: &Rules<'_>, file: &file::Store, data_dir: &Path) -> Result<StoreTo, ConfigError> {

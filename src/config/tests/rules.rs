@@ -221,6 +221,10 @@ refused_after_smallest! {
     a_partition_that_is_none: "store: { partition: daily }", "5:21", "not one of", "`day`";
     snappy: "store: { parquet: { compression: snappy } }", "5:34", "not in this version", "zstd";
     level_23: "store: { parquet: { level: 23 } }", "5:28", "too large", "1 to 22";
+    a_type_that_is_none: "store: { tables: { churn: { types: { inputs.a: number } } } }", "5:48", "`number`", "int64";
+    a_column_that_is_none: "store: { tables: { churn: { types: { inputs: double } } } }", "5:38", "`inputs`", "`inputs.age`";
+    a_column_of_weirs_own: "store: { tables: { churn: { types: { latency_ms: float } } } }", "5:38", "weir's own", "inputs.latency_ms";
+    a_column_in_a_column: "store: { tables: { churn: { types: { inputs.a: double, inputs.a.b: double } } } }", "5:56", "cannot both", "remove";
     no_columns: "store: { columns_max: 0 }", "5:23", "too small", "1 to 10000";
 
     a_home_folder: "data_dir: ~/weir", "5:11", "`~`", "./weir-data";

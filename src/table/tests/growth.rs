@@ -10,7 +10,7 @@ fn propose(pinned: Option<&Schema>, values: &[&str]) -> Option<Schema> {
 }
 
 /// Every column of the old schema is in the new one, at its place, with its name, type and id.
-fn is_grown(old: &[Field], new: &[Field]) -> bool {
+pub fn is_grown(old: &[Field], new: &[Field]) -> bool {
     old.len() <= new.len()
         && old.iter().zip(new).all(|(old, new)| {
             let same = (&old.name, old.key(), old.id) == (&new.name, new.key(), new.id);

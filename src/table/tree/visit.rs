@@ -2,9 +2,10 @@
 
 use super::super::class::{Class, List};
 use super::super::number::{self, Number};
-use super::super::schema::{KEY_BYTES_MAX, STRUCT_DEPTH_MAX};
+use super::super::schema::STRUCT_DEPTH_MAX;
 use super::super::walk::Visitor;
 use super::{DECLARED_MAX, Fixed, Frame, Mode, NOBODY, Node, ROOT, Tree};
+use crate::config::KEY_BYTES_MAX;
 
 impl Visitor for Tree {
     #[inline]

@@ -71,7 +71,7 @@ fn serve(stream: TcpStream, count: &AtomicU64) -> std::io::Result<()> {
     }
 }
 
-/// `/slow/<ms>` waits first; `/status/<code>` answers with that status; everything else doubles `x`.
+/// `/slow/<ms>` waits first; `/status/<code>` answers with that status; `/echo` gives back what was sent; everything else doubles `x`.
 fn answer(path: &str, body: &[u8]) -> (u16, String) {
     let mut status = 200;
     let parts: Vec<&str> = path.split('/').collect();
@@ -81,6 +81,9 @@ fn answer(path: &str, body: &[u8]) -> (u16, String) {
             ["status", code] => status = code.parse().unwrap_or(500),
             _ => {}
         }
+    }
+    if parts.contains(&"echo") {
+        return (status, String::from_utf8_lossy(body).into_owned());
     }
     let value: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let double = |v: &serde_json::Value| serde_json::json!({"y": v["x"].as_f64().unwrap_or(0.0) * 2.0});
