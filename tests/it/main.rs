@@ -42,6 +42,8 @@ mod schema;
 mod sampling;
 mod secrets;
 mod servers_chat;
+mod servers_mlflow;
+mod servers_mlserver;
 mod servers_triton;
 mod shared_store;
 mod stop;

@@ -60,20 +60,35 @@ fn whole(choice: Value<'_>) -> Object<'_> {
     };
     let mut fields = Object::new();
     set(&mut fields, CONTENT, content);
-    set(&mut fields, "reasoning_content", message("reasoning_content"));
-    set(&mut fields, "refusal", message("refusal"));
+    for key in TEXTS {
+        set(&mut fields, key, message(key));
+    }
+    for key in PARTS {
+        let part = message(key).filter(|part| !part.as_list().is_some_and(<[_]>::is_empty));
+        set(&mut fields, key, part.map(Value::as_json));
+    }
     set(&mut fields, TOOL_CALLS, message(TOOL_CALLS).or_else(|| message("function_call")).map(Value::as_json));
     set(&mut fields, FINISH_REASON, choice.get(&[FINISH_REASON]).cloned());
-    set(&mut fields, "logprobs", choice.get(&["logprobs"]).cloned().map(Value::as_json));
+    set(&mut fields, LOGPROBS, choice.get(&[LOGPROBS]).cloned().map(Value::as_json));
     fields
 }
+
+/// Texts of a message beside its content. vLLM says `reasoning` for what it called `reasoning_content`.
+const TEXTS: [&str; 3] = ["reasoning_content", "reasoning", "refusal"];
+
+/// What else a message may hold; come at once, or not at all.
+const PARTS: [&str; 2] = ["annotations", "audio"];
+
+const LOGPROBS: &str = "logprobs";
 
 /// A choice that grows.
 #[derive(Default)]
 struct Growing<'a> {
     content: Joined<'a>,
-    reasoning: Joined<'a>,
-    refusal: Joined<'a>,
+    /// By the order of [`TEXTS`].
+    texts: [Joined<'a>; TEXTS.len()],
+    /// Lists by their keys, each appended to.
+    logprobs: Vec<(Cow<'a, str>, Vec<Value<'a>>)>,
     tool_calls: Vec<ToolCall<'a>>,
     finish_reason: Option<Value<'a>>,
 }
@@ -140,8 +155,17 @@ fn assembled<'a>(list: &Value<'a>) -> Answer<'a> {
 fn grow<'a>(choice: &mut Growing<'a>, piece: &Value<'a>) {
     choice.content.push_at(piece, &["delta", "content"]);
     choice.content.push_at(piece, &["text"]);
-    choice.reasoning.push_at(piece, &["delta", "reasoning_content"]);
-    choice.refusal.push_at(piece, &["delta", "refusal"]);
+    for (text, key) in choice.texts.iter_mut().zip(TEXTS) {
+        text.push_at(piece, &["delta", key]);
+    }
+    if let Some(Value::Object(fields)) = piece.get(&[LOGPROBS]) {
+        for (key, items) in fields.iter().filter_map(|(key, value)| Some((key, value.as_list()?))) {
+            match choice.logprobs.iter_mut().find(|(name, _)| name == key) {
+                Some((_, known)) => known.extend_from_slice(items),
+                None => choice.logprobs.push((key.clone(), items.to_vec())),
+            }
+        }
+    }
     for call in piece.get(&["delta", TOOL_CALLS]).and_then(Value::as_list).unwrap_or_default() {
         if let Some(growing) = at(&mut choice.tool_calls, call) {
             growing.id = growing.id.take().or_else(|| call.get(&["id"]).cloned());
@@ -159,10 +183,13 @@ fn grown(choice: Growing<'_>) -> Object<'_> {
     let calls: Vec<Value<'_>> = choice.tool_calls.into_iter().map(tool_call).collect();
     let mut fields = Object::new();
     set(&mut fields, CONTENT, choice.content.into_text().map(Value::Text));
-    set(&mut fields, "reasoning_content", choice.reasoning.into_text().map(Value::Text));
-    set(&mut fields, "refusal", choice.refusal.into_text().map(Value::Text));
+    for (key, text) in TEXTS.into_iter().zip(choice.texts) {
+        set(&mut fields, key, text.into_text().map(Value::Text));
+    }
     set(&mut fields, TOOL_CALLS, (!calls.is_empty()).then(|| Value::List(calls).as_json()));
     set(&mut fields, FINISH_REASON, choice.finish_reason);
+    let logprobs: Object<'_> = choice.logprobs.into_iter().map(|(key, items)| (key, Value::List(items))).collect();
+    set(&mut fields, LOGPROBS, (!logprobs.is_empty()).then(|| Value::Object(logprobs).as_json()));
     fields
 }
 

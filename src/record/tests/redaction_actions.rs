@@ -176,13 +176,19 @@ fn a_name_that_the_protocol_takes_apart_withholds_the_side() {
 
 #[test]
 fn tokens_of_a_redacted_answer_are_left_out() {
-    let answer = format!(
-        r#"{{"choices":[{{"message":{{"content":"{CANARY}@b.de"}},"logprobs":{{"content":[{{"token":"{CANARY}","logprob":0}}]}}}}]}}"#
-    );
-    for action in [RedactAction::Drop, hash(), mask(), RedactAction::Truncate(2)] {
+    let answer = |place: &str| {
+        format!(
+            r#"{{"choices":[{{"{place}":{{"content":"{CANARY}@b.de"}},"logprobs":{{"content":[{{"token":"{CANARY}","logprob":0}}]}}}}]}}"#
+        )
+    };
+    let whole = ("application/json", answer("message"));
+    let streamed = ("text/event-stream", format!("data: {}\n\ndata: [DONE]\n\n", answer("delta")));
+    let actions = [RedactAction::Drop, hash(), mask(), RedactAction::Truncate(2)];
+    for (action, (media_type, answer)) in actions.iter().flat_map(|action| [(action, &whole), (action, &streamed)]) {
         let mut call = with_route(call(r#"{"messages":[]}"#, answer.clone()), |route| {
             route.redact = vec![doing(Side::Outputs, "content", action.clone())];
         });
+        call.response_headers.insert("content-type", media_type.parse().expect("a header value"));
         call.path = "/v1/chat/completions".to_owned();
         let row = clean(&call).remove(0);
         assert_eq!((&row["parse_status"], row["outputs"].get("logprobs")), (&json!("ok"), None), "{action:?}");

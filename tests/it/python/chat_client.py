@@ -1,5 +1,5 @@
 """Asks a server of language models with the `openai` and `anthropic` clients, directly and through weir: the answers must be the same.
-What was sent and got is written down as the rows that the calls should become, one JSON line each (see rows.py).
+What was sent and got is written down as the rows that the calls should become (expected.py).
 
 usage: chat_client.py SERVER WEIR OUT
 """
@@ -11,6 +11,8 @@ import urllib.request
 
 import anthropic
 import openai
+
+from expected import Expected, text
 
 SERVER, WEIR, OUT = sys.argv[1:4]
 OPTIONS = {"api_key": "key-of-the-test", "max_retries": 0, "timeout": 60}
@@ -39,7 +41,7 @@ class Place:
 
 
 direct, through = Place(SERVER), Place(WEIR)
-out = open(OUT, "w", encoding="utf-8")
+expected = Expected(OUT, partial=False)
 
 
 def server(method, path):
@@ -60,11 +62,6 @@ def both(call):
     return have
 
 
-def text(value):
-    """How the record holds what has another shape in every call."""
-    return {"$json": value} if isinstance(value, (dict, list)) else value
-
-
 def inputs(sent):
     row = {key: text(value) for key, value in sent.items()}
     prompt = sent.get("messages", sent.get("input"))
@@ -75,12 +72,9 @@ def inputs(sent):
 
 
 def expect(table, outputs, protocol="openai", asked=None, id=None, **more):
-    row = {"protocol": protocol, "parse_status": "ok", "outcome": "complete", "status_code": 200, "partial": False}
-    row["streamed"] = bool(through.sent.get("stream"))
-    row.update(more)
     asked = inputs(through.sent) if asked is None else asked
-    line = {"id": id or through.id, "table": table, "inputs": asked, "outputs": outputs, "row": row}
-    out.write(json.dumps(line) + "\n")
+    streamed = bool(through.sent.get("stream"))
+    expected.row(id or through.id, table, asked, outputs, **{"protocol": protocol, "streamed": streamed, **more})
 
 
 def rest(answer, *without):
@@ -245,4 +239,4 @@ refused()
 first_event_is_not_delayed()
 a_client_that_leaves()
 a_client_that_leaves_after_the_end_mark()
-out.close()
+expected.close()

@@ -27,10 +27,15 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Waits until `done` holds; panics with `what` after 90 s. For states, never for times.
-pub fn until(what: &str, mut done: impl FnMut() -> bool) {
+pub fn until(what: &str, done: impl FnMut() -> bool) {
+    until_within(PATIENCE, what, done);
+}
+
+/// The same for what takes a while on a busy machine.
+pub fn until_within(patience: Duration, what: &str, mut done: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !done() {
-        assert!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain until {what}");
+        assert!(begun.elapsed() < patience, "waited {patience:?} in vain until {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

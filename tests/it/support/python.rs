@@ -1,15 +1,21 @@
 //! A virtual environment with the model servers, clients and readers; made once, kept in the target folder.
 
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use super::fetch::{Tied, fetched, free_port, must_run, services_dir};
 use super::http::Client;
-use super::until;
+use super::until_within;
 
 const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
+
+/// Some model servers import for many seconds of a core, while other tests have the machine.
+const START: Duration = Duration::from_secs(300);
 
 /// The folder of the tests' Python files.
 pub fn scripts() -> PathBuf {
@@ -74,6 +80,18 @@ fn with_topic(mut command: Command, brokers: &str, topic: &str) -> Command {
 pub struct Server {
     pub address: SocketAddr,
     process: Tied,
+    /// What it prints; shown when the test fails.
+    words: File,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let mut words = String::new();
+        if std::thread::panicking() && self.words.rewind().and_then(|()| self.words.read_to_string(&mut words)).is_ok()
+        {
+            eprintln!("--- the model server's own words ---\n{words}");
+        }
+    }
 }
 
 impl Server {
@@ -112,9 +130,12 @@ impl Server {
     pub fn start(ready: &str, command: impl Fn(&str) -> Command) -> Server {
         let port = free_port();
         let mut command = command(&port.to_string());
-        command.stdin(Stdio::null());
-        let server = Server { address: SocketAddr::from(([127, 0, 0, 1], port)), process: Tied::start(command) };
-        until("the model server answers", || {
+        let words = tempfile::tempfile().expect("a temporary file");
+        let to = || words.try_clone().expect("a file");
+        command.stdin(Stdio::null()).stdout(to()).stderr(to());
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let server = Server { address, process: Tied::start(command), words };
+        until_within(START, "the model server answers", || {
             assert!(!server.process.has_ended(), "the model server ended at once");
             Client::new(server.address).get(ready).is_ok_and(|answer| answer.status == 200)
         });
