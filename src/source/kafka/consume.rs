@@ -237,6 +237,7 @@ impl Consume {
                     return self.spool_failed(&partition, &error);
                 }
                 inner.next = offset + 1;
+                inner.denied = false;
             }
         }
         if Shared::note(&mut inner) {
@@ -263,6 +264,10 @@ impl Consume {
             ) => {
                 tracing::warn!(%error, "a position is outside its partition; looking at all partitions again");
                 self.shared.ask_to_look_again();
+            }
+            // librdkafka says it once; the discover thread says it as long as there is something to read.
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                self.shared.partitions().iter().for_each(|partition| lock(&partition.inner).denied = true);
             }
             // Reported through the context already.
             _ => tracing::debug!(%error, "kafka consumer"),

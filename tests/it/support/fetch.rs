@@ -101,6 +101,10 @@ impl Tied {
         Tied { pid, ended: Some(ended), keeper: Some(keeper.unwrap()) }
     }
 
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
     pub fn signal(&self, signal: Signal) {
         super::process::signal(self.pid, signal);
     }
