@@ -18,6 +18,7 @@
 //!             handoff                                      bounded by count and bytes; offer never waits
 //!                v
 //!             recorders (threads)                          recognise, split rows, redact, encode
+//!                | (names that bodies lack: `discover` asks the model server, beside this path)
 //!                v
 //!             log: durable local segments, in lanes        the only buffer that can grow
 //!                |-- no Kafka ----------------> drain --> Parquet in a folder or on S3
@@ -36,6 +37,7 @@
 //! | what is kept of a body | [`gateway`]'s tee, [`gateway::exchange::Captured`] |
 //! | why memory is bounded | [`handoff`], the capture budget in [`gateway`] |
 //! | how a body becomes rows | [`protocol`] |
+//! | where names come from | [`record`]'s assembly, [`protocol::columns`], [`discover`] |
 //! | what must not be kept | [`record`]'s redaction, the one choke point before the log |
 //! | the log's format, and what survives what | [`log`] |
 //! | why nothing is lost or doubled | [`drain`]'s chain: the object is the commit |
@@ -62,6 +64,7 @@ pub mod gateway;
 pub mod handoff;
 pub mod protocol;
 pub mod record;
+pub mod discover;
 pub mod log;
 pub mod publish;
 pub mod source;

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::admin::{Admin, Answers, BindError, Status};
 use crate::config::{Config, Format};
+use crate::discover::Discovery;
 use crate::drain::store::{Store, StoreError};
 use crate::drain::{self, Drain};
 use crate::gateway::{Gateway, Parts, StartError, workers_for};
@@ -22,7 +23,7 @@ use crate::handoff;
 use crate::ledger::{Ledger, LedgerError};
 use crate::log::{LogError, Logs, Options, ReaderKind, Root};
 use crate::publish::{PublishError, Publisher};
-use crate::record::Recorder;
+use crate::record::{self, Recorder};
 use crate::source::Source;
 use crate::source::kafka::{KafkaSource, KafkaSourceError, KafkaWatch, Reach, TopicPicker};
 use crate::source::lane::Lanes;
@@ -78,6 +79,7 @@ pub enum AppError {
 pub struct App {
     stages: Arc<Stages>,
     recorders: Option<Recorders>,
+    discovery: Discovery,
     admin: Admin,
     run_file: Option<RunFile>,
     config: Config,
@@ -114,7 +116,9 @@ impl App {
             _ => None,
         };
         let (sender, receiver) = handoff::queue(HANDOFF_COUNT_MAX, config.memory.queue_bytes);
-        let recorder = Arc::new(recorder(&config)?);
+        let (told, questions) = record::told();
+        let recorder = Arc::new(recorder(&config)?.told(told.clone()));
+        let discovery = Discovery::start(control.handle(), told, questions);
         let recorders =
             Recorders::start(config.recorders, receiver, recorder, logs.clone()).map_err(AppError::Thread)?;
         let gateway = if config.roles.gateway {
@@ -138,7 +142,7 @@ impl App {
                 |error| tracing::warn!(%error, "cannot write run.json: other commands will not find this process"),
             )
             .ok();
-        Ok(App { stages, recorders: Some(recorders), admin, run_file, config, control })
+        Ok(App { stages, recorders: Some(recorders), discovery, admin, run_file, config, control })
     }
 
     /// Where clients send predictions; `None` for a process without the gateway role.
@@ -162,6 +166,7 @@ impl App {
     /// Walks the path of a record and ends each stage, each with its own deadline; `signals` skips a phase.
     pub fn stop(mut self, signals: &Signals) -> Stopped {
         let recorders = self.recorders.take();
+        self.discovery.stop(self.control.handle());
         let stopped = stop::walk(&self.stages, recorders, &self.config, signals);
         if let Some(run_file) = &self.run_file {
             run_file.remove();

@@ -10,6 +10,7 @@ mod connect;
 pub mod file;
 mod key;
 mod later;
+mod layout;
 mod load;
 mod read;
 mod report;
@@ -25,6 +26,7 @@ pub use column::{BadColumn, ColumnPath, ColumnType, FixedType, KEY_BYTES_MAX, OW
 pub use connect::{ClientCertificate, KafkaSasl, KafkaTls, Mechanism, Oidc, TokenFrom, Verify};
 pub use file::Format;
 pub use key::KeyField;
+pub use layout::columns_fault;
 pub use report::{ConfigError, Place};
 pub use secret::{Secret, Setting};
 pub use show::json_schema;
@@ -188,12 +190,20 @@ pub struct Capture {
 }
 
 /// What the bodies of a route cannot say of themselves.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     pub inputs: Layout,
     pub outputs: Layout,
+    /// Whether the model server is asked what values without names are called.
+    pub discover: bool,
     /// Files with a request and its answer, for `weir check`.
     pub samples: Vec<PathBuf>,
+}
+
+impl Default for Record {
+    fn default() -> Record {
+        Record { inputs: Layout::default(), outputs: Layout::default(), discover: true, samples: Vec::new() }
+    }
 }
 
 impl Record {

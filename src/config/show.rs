@@ -272,6 +272,7 @@ fn written_route(route: &Route) -> file::Route {
         record: file::Record {
             inputs: written_layout(&route.record.inputs),
             outputs: written_layout(&route.record.outputs),
+            discover: route.record.discover,
             samples: route.record.samples.iter().map(|path| path.display().to_string()).collect(),
         },
         redact: Ordered(

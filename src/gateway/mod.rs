@@ -36,6 +36,7 @@ use crate::telemetry::Meters;
 use budget::Budget;
 use exchange::Offer;
 use forward::Shared;
+pub use route::forwarded_path;
 use route::{RouteState, Table};
 
 /// What a gateway works with.

@@ -60,13 +60,23 @@ impl RouteState {
 
     /// Path and query as sent upstream.
     pub(super) fn upstream_path(&self, asked: &PathAndQuery) -> Option<PathAndQuery> {
-        let Some(base) = &self.config.upstream.path else { return Some(asked.clone()) };
-        let path = replaced(&self.config.path, base, asked.path());
+        if self.config.upstream.path.is_none() {
+            return Some(asked.clone());
+        }
+        let path = forwarded_path(&self.config, asked.path());
         let whole = match asked.query() {
             Some(query) => format!("{path}?{query}"),
             None => path,
         };
         PathAndQuery::try_from(whole).ok()
+    }
+}
+
+/// A path on a route as the model server gets it.
+pub fn forwarded_path(route: &Route, path: &str) -> String {
+    match &route.upstream.path {
+        Some(base) => replaced(&route.path, base, path),
+        None => path.to_owned(),
     }
 }
 

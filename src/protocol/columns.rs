@@ -1,4 +1,4 @@
-//! Names for values at positions, given by somebody who knows them: the route. In: what a protocol read, with positional
+//! Names for values at positions, given by somebody who knows them: the route, or the model server. In: what a protocol read, with positional
 //! names. Out: the same under the given names, where they fit. Nothing is aligned by guess: a row with another count of
 //! values keeps its positional names, and that is said.
 
@@ -18,6 +18,8 @@ pub struct Columns<'a> {
     pub giver: &'static str,
     /// The key of the list of rows, where the route names it.
     pub list: Option<&'a str>,
+    /// Whether they are for the columns of a lone tensor too, which have its name.
+    pub tensors: bool,
 }
 
 /// What became of given names on one side.
@@ -50,7 +52,7 @@ pub fn apply<'a>(reading: &mut Reading<'a>, side: Side, columns: Columns<'a>) ->
     let mut applied = Applied::default();
     for (index, row) in reading.rows.iter_mut().enumerate() {
         let fields = fields(row, side);
-        match name(fields, Names::of(side), &tensor, columns.names) {
+        match name(fields, Names::of(side), if columns.tensors { &tensor } else { &[] }, columns.names) {
             Named::Nothing => {}
             Named::All => applied.renamed = true,
             Named::Misfit(what) if applied.misfit.is_none() => {
@@ -70,7 +72,7 @@ pub fn apply<'a>(reading: &mut Reading<'a>, side: Side, columns: Columns<'a>) ->
         }
     }
     // The rows of a tensor are all alike.
-    if applied.renamed {
+    if applied.renamed && columns.tensors {
         for (column, _) in &mut reading.types {
             let at = column.strip_prefix(word).and_then(|rest| rest.strip_prefix('.'));
             if let Some(at) = at.and_then(|name| tensor.iter().position(|known| known == name)) {
@@ -80,6 +82,17 @@ pub fn apply<'a>(reading: &mut Reading<'a>, side: Side, columns: Columns<'a>) ->
     }
     reading.tensors[side as usize] = tensor;
     applied
+}
+
+/// Whether values of a side have positions for names. (The rows of a body are all alike, but for exceptions.)
+pub fn is_unnamed(reading: &Reading<'_>, side: Side) -> bool {
+    reading.rows.first().is_some_and(|row| {
+        let fields = match side {
+            Side::Inputs => &row.inputs,
+            Side::Outputs => &row.outputs,
+        };
+        fields.iter().any(|(key, _)| Names::of(side).given(key).is_some())
+    })
 }
 
 fn fields<'r, 'a>(row: &'r mut Row<'a>, side: Side) -> &'r mut Object<'a> {

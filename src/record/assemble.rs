@@ -9,6 +9,7 @@ use super::call::Call;
 use super::models::Named;
 use super::prediction::{Envelope, Prediction, Predictions};
 use super::redact::{self, Sight};
+use super::told::Learned;
 use crate::config::{Bodies, ProtocolChoice, RedactRule, Side, VersionFrom};
 use crate::gateway::exchange::{Keep, Kept, Origin, Outcome};
 use crate::protocol::media;
@@ -31,10 +32,21 @@ pub struct Parsed<'a> {
     pub rules: Cow<'a, [RedactRule]>,
     /// What did not fit of the route's names and places, for people.
     pub layout: Option<String>,
+    /// Which names the model server could tell.
+    pub want: Option<Want>,
 }
 
-/// Reads both bodies by the route's protocol.
-pub fn parse<'a>(call: &'a Call, copies: &'a Copies) -> Parsed<'a> {
+/// Names that are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// Values have none.
+    Some,
+    /// Those that were told do not fit.
+    Others,
+}
+
+/// Reads both bodies by the route's protocol. `told`: what the model server says that values without names are called.
+pub fn parse<'a>(call: &'a Call, copies: &'a Copies, told: Option<&'a Learned>) -> Parsed<'a> {
     let route = &call.route;
     let limits = Limits::from(&route.capture);
     let read = route.protocol != ProtocolChoice::Raw;
@@ -76,20 +88,34 @@ pub fn parse<'a>(call: &'a Call, copies: &'a Copies) -> Parsed<'a> {
     let named = redact::Named::of(&matter, &route.redact);
     let mut reading = (form.read)(matter);
     redact::withhold_taken(&mut reading, &named);
+    let mut want = None;
     for side in [Side::Inputs, Side::Outputs] {
-        let names = &record.side(side).columns;
         let list = record.side(side).rows.as_ref().and_then(|keys| keys.last()).map(String::as_str);
-        sights[side as usize].list = list;
+        let sight = &mut sights[side as usize];
+        sight.list = list;
+        let names = &record.side(side).columns;
         if !names.is_empty() {
-            let columns = Columns { names, giver: "the route names", list };
+            let columns = Columns { names, giver: "the route names", list, tensors: true };
             let applied = protocol::columns::apply(&mut reading, side, columns);
             layout = layout.or_else(|| applied.misfit.clone());
-            sights[side as usize].given = Some((columns, applied));
+            sight.given = Some((columns, applied));
+        } else if route.redact.iter().all(|rule| rule.side != side) && protocol::columns::is_unnamed(&reading, side) {
+            // What a server says of itself decides nothing about what is kept: where there are rules, positions stay.
+            want = want.or(Some(Want::Some));
+            let names = told.map(|told| told.side(side)).unwrap_or_default();
+            if !names.is_empty() {
+                let columns = Columns { names, giver: "the model server names", list, tensors: false };
+                let applied = protocol::columns::apply(&mut reading, side, columns);
+                if applied.misfit.is_some() {
+                    want = Some(Want::Others);
+                }
+                layout = layout.or(applied.misfit);
+            }
         }
     }
     let rules = redact::settle(&mut reading, &route.redact, names, &sights);
     let version = version.or_else(|| reading.version.take());
-    Parsed { reading, version, duplicate_keys, rules, layout }
+    Parsed { reading, version, duplicate_keys, rules, layout, want }
 }
 
 /// Keys that occur twice on either side, each once.

@@ -57,6 +57,11 @@ impl Call {
         (call, exchange.ticket, exchange.permit)
     }
 
+    /// Whether the model answered that it did what it was asked for.
+    pub fn succeeded(&self) -> bool {
+        self.origin == Origin::Model && self.status.is_some_and(|status| status.is_success())
+    }
+
     /// Whether there is an answer that can hold outputs.
     pub fn answered(&self) -> bool {
         self.status.is_some_and(|status| status.as_u16() < 400)

@@ -13,6 +13,7 @@ mod prediction;
 mod recorder;
 mod redact;
 mod sample;
+mod told;
 pub mod wire;
 
 use bytes::Bytes;
@@ -24,6 +25,7 @@ pub use call::Call;
 pub use models::Models;
 pub use prediction::{Bodies, Envelope, Prediction, Predictions};
 pub use recorder::Recorder;
+pub use told::{Answer, Learned, Question, Told, told};
 
 /// One call, ready for the log: the rows as final message bytes.
 pub struct Recorded {

@@ -2,17 +2,19 @@
 
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tracing::error;
 
-use super::assemble::{self, Parsed};
+use super::assemble::{self, Parsed, Want};
 use super::body::Copies;
 use super::call::Call;
 use super::models::Models;
 use super::prediction::Predictions;
 use super::redact::{self, Facts};
 use super::sample::{self, Draw};
+use super::told::Told;
 use super::{Encoded, Recorded, cut, key, wire};
 use crate::config::{Format, KeyField};
 use crate::gateway::exchange::Exchange;
@@ -28,6 +30,7 @@ pub struct Recorder {
     redact_key: Vec<u8>,
     key: Option<KeyField>,
     format: Format,
+    told: Option<Arc<Told>>,
 }
 
 impl Recorder {
@@ -47,6 +50,7 @@ impl Recorder {
             redact_key,
             key: None,
             format: Format::Json,
+            told: None,
         }
     }
 
@@ -65,6 +69,12 @@ impl Recorder {
     /// The form of the messages; JSON unless set.
     pub fn format(mut self, format: Format) -> Recorder {
         self.format = format;
+        self
+    }
+
+    /// Where names are that model servers told, and who wants to know more; nobody is asked unless set.
+    pub fn told(mut self, told: Arc<Told>) -> Recorder {
+        self.told = Some(told);
         self
     }
 
@@ -101,7 +111,16 @@ impl Recorder {
         };
         let parsed = catch_unwind(AssertUnwindSafe(|| {
             let copies = Copies::of(call);
-            encode(self.predictions(call, &copies, assemble::parse(call, &copies)))
+            let told = self.told.as_ref().filter(|_| call.route.record.discover);
+            let names = told.and_then(|told| told.names(&call.route.name, &call.path));
+            let parsed = assemble::parse(call, &copies, names.as_deref());
+            if let Some(told) = told
+                && let Some(want) = parsed.want
+                && call.succeeded()
+            {
+                told.want(&call.route, &call.path, want == Want::Others, call.arrived_at_us);
+            }
+            encode(self.predictions(call, &copies, parsed))
         }));
         parsed.unwrap_or_else(|_| {
             error!(route = call.route.name, id = %call.id, "panicked while recording a call, kept it unparsed");
@@ -145,6 +164,7 @@ fn unparsed(call: &Call) -> Parsed<'_> {
         duplicate_keys: Vec::new(),
         rules: Cow::Borrowed(&call.route.redact),
         layout: None,
+        want: None,
     }
 }
 

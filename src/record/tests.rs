@@ -25,6 +25,7 @@ mod redaction_actions;
 mod redaction_canaries;
 mod sample;
 mod schema;
+mod told_names;
 
 /// A route with the defaults.
 pub(crate) fn route() -> Route {

@@ -31,6 +31,7 @@ mod loud_kafka;
 mod lost_answers;
 mod move_to_kafka;
 mod multipart;
+mod names;
 mod new_generation;
 mod outage;
 mod path;

@@ -5,10 +5,7 @@ use std::path::PathBuf;
 use super::Rules;
 use crate::config::file;
 use crate::config::report::ConfigError;
-use crate::config::{LIST_COLUMNS_MAX, Layout, ProtocolChoice, Record};
-
-/// Longer than any name that somebody gave a feature.
-const COLUMN_BYTES_MAX: usize = 256;
+use crate::config::{Layout, ProtocolChoice, Record, Side, columns_fault};
 
 pub(super) fn record(at: &Rules<'_>, route: &str, file: &file::Route) -> Result<Record, ConfigError> {
     for sample in &file.record.samples {
@@ -20,9 +17,10 @@ pub(super) fn record(at: &Rules<'_>, route: &str, file: &file::Route) -> Result<
         }
     }
     Ok(Record {
+        discover: file.record.discover,
         samples: file.record.samples.iter().map(PathBuf::from).collect(),
-        inputs: layout(at, route, file.protocol, "inputs", 'x', &file.record.inputs)?,
-        outputs: layout(at, route, file.protocol, "outputs", 'y', &file.record.outputs)?,
+        inputs: layout(at, route, file.protocol, Side::Inputs, &file.record.inputs)?,
+        outputs: layout(at, route, file.protocol, Side::Outputs, &file.record.outputs)?,
     })
 }
 
@@ -30,16 +28,21 @@ fn layout(
     at: &Rules<'_>,
     route: &str,
     protocol: ProtocolChoice,
-    side: &str,
-    letter: char,
+    side: Side,
     file: &file::Layout,
 ) -> Result<Layout, ConfigError> {
-    let key = |key| ["routes", route, "record", side, key];
+    let word = match side {
+        Side::Inputs => "inputs",
+        Side::Outputs => "outputs",
+    };
+    let key = |key| ["routes", route, "record", word, key];
     let rows = match &file.rows {
         Some(path) => Some(rows(at, &key("rows"), protocol, path)?),
         None => None,
     };
-    columns(at, &key("columns"), letter, &file.columns)?;
+    if let Some((what, fix)) = columns_fault(side, &file.columns) {
+        return Err(at.wrong(&key("columns"), what, fix));
+    }
     Ok(Layout { rows, columns: file.columns.clone() })
 }
 
@@ -62,31 +65,4 @@ fn rows(at: &Rules<'_>, key: &[&str], protocol: ProtocolChoice, path: &str) -> R
         return Err(at.wrong(key, what, "write keys and dots only, for example `$.payload.items`"));
     }
     Ok(keys)
-}
-
-fn columns(at: &Rules<'_>, key: &[&str], letter: char, columns: &[String]) -> Result<(), ConfigError> {
-    let wrong = |what: String, fix: &str| Err(at.wrong(key, what, fix));
-    if columns.len() > LIST_COLUMNS_MAX {
-        let what = format!("{} columns are named, the limit is {LIST_COLUMNS_MAX}", columns.len());
-        return wrong(what, "remove them: a longer row is one list in one column");
-    }
-    for (place, name) in columns.iter().enumerate() {
-        if name.trim().is_empty() || name.len() > COLUMN_BYTES_MAX || name.chars().any(char::is_control) {
-            let what = format!(
-                "column {place} has no name that can be shown: it is empty, too long, or has control characters"
-            );
-            return wrong(what, "write for example `[age, plan]`");
-        }
-        if columns[..place].contains(name) {
-            return wrong(format!("`{name}` names two columns"), "give each a name of its own");
-        }
-        if name
-            .strip_prefix(letter)
-            .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
-        {
-            let what = format!("`{name}` is what a value without a name is called");
-            return wrong(what, "write another name, or remove the list if the columns have none");
-        }
-    }
-    Ok(())
 }

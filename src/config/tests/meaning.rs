@@ -216,7 +216,7 @@ fn a_file_is_loaded_by_its_name() {
 #[test]
 fn rows_and_columns_are_read_and_read_back_as_they_were_written() {
     let config = with(
-        "    record: { inputs: { rows: $.payload.items, columns: [age, plan] }, outputs: { rows: $, columns: [score] }, samples: [a.http, b/c.http] }\n",
+        "    record: { inputs: { rows: $.payload.items, columns: [age, plan] }, outputs: { rows: $, columns: [score] }, samples: [a.http, b/c.http], discover: false }\n",
     );
     let record = &config.routes[0].record;
     assert_eq!(record.inputs.rows.as_deref(), Some(&["payload".to_owned(), "items".to_owned()][..]));

@@ -102,6 +102,13 @@ impl Server {
         })
     }
 
+    /// FastAPI under uvicorn, with rows that have no keys.
+    pub fn fastapi_rows() -> Server {
+        Server::start("/healthz", |port| {
+            python(&["-m", "uvicorn", "fastapi_rows:app", "--log-level", "warning", "--port", port])
+        })
+    }
+
     /// Flask under gunicorn.
     pub fn flask() -> Server {
         Server::start("/healthz", |port| {
