@@ -19,11 +19,6 @@ const LATER: &[(&[&str], &str)] = &[
 
 /// Values of the documented form whose stage is not built yet.
 const LATER_VALUES: &[(&[&str], &[&str], &str)] = &[
-    (
-        &["routes", "*", "protocol"],
-        &["bentoml", "ray", "multipart"],
-        "write `auto`, or remove it: their bodies are read by their media types",
-    ),
     (&["routes", "*", "capture", "mode"], &["required"], "write `best_effort`, or remove it"),
     (&["log", "sync"], &["each", "never"], "write for example `200ms`"),
     (

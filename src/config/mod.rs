@@ -151,8 +151,24 @@ pub enum ProtocolChoice {
     Ollama,
     /// Pipelines and text-generation servers.
     Huggingface,
+    /// As `json`: what it serves is read by its media type.
+    Bentoml,
+    /// As `json`.
+    Ray,
+    /// As `json`.
+    Multipart,
     /// Keep the bodies, parse nothing.
     Raw,
+}
+
+impl ProtocolChoice {
+    /// The choice whose reader is meant.
+    pub fn reader(self) -> ProtocolChoice {
+        match self {
+            ProtocolChoice::Bentoml | ProtocolChoice::Ray | ProtocolChoice::Multipart => ProtocolChoice::Json,
+            other => other,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -65,7 +65,7 @@ pub fn recognise(choice: ProtocolChoice, matter: &Matter<'_>) -> &'static Form {
             // Who says where the rows are knows better than the look of the body.
             ProtocolChoice::Auto if matter.is_placed() => form.pin == ProtocolChoice::Json,
             ProtocolChoice::Auto => (form.matches)(matter),
-            pinned => form.pin == pinned,
+            pinned => form.pin == pinned.reader(),
         })
         .expect("raw matches everything and every choice has a line")
 }

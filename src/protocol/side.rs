@@ -1,5 +1,7 @@
 //! One side of a call: its head, its plain bytes, and the value they were read as. Made once, before any protocol looks.
 
+use std::borrow::Cow;
+
 use http::HeaderMap;
 
 use super::Problem;
@@ -21,6 +23,8 @@ pub struct Side<'a> {
     pub tail: &'a [u8],
     /// Keys that occur twice in one object.
     pub duplicate_keys: Vec<String>,
+    /// The id of the CloudEvent that the value was the data of.
+    pub event_id: Option<Cow<'a, str>>,
 }
 
 impl<'a> Side<'a> {
@@ -42,12 +46,21 @@ impl<'a> Side<'a> {
 
     /// A side whose bytes are read by no one, with the reason.
     pub fn unread(head: &'a HeaderMap, bytes: Result<&'a [u8], Problem>, problem: Problem) -> Side<'a> {
-        Side { head, bytes, form: Form::Unread, value: Err(problem), cut: None, tail: &[], duplicate_keys: Vec::new() }
+        Side {
+            head,
+            bytes,
+            form: Form::Unread,
+            value: Err(problem),
+            cut: None,
+            tail: &[],
+            duplicate_keys: Vec::new(),
+            event_id: None,
+        }
     }
 
     fn with(head: &'a HeaderMap, bytes: &'a [u8], body: Body<'a>, cut: Option<Problem>) -> Side<'a> {
-        let Body { form, value, tail, duplicate_keys } = body;
-        Side { head, bytes: Ok(bytes), form, value: Ok(value), cut, tail, duplicate_keys }
+        let Body { form, value, tail, duplicate_keys, event_id } = body;
+        Side { head, bytes: Ok(bytes), form, value: Ok(value), cut, tail, duplicate_keys, event_id }
     }
 
     /// The value, and what hindered reading all of it: of a cut stream both.

@@ -42,6 +42,9 @@ fn the_table_ends_with_what_matches_everything() {
         for pinned in [ProtocolChoice::Json, ProtocolChoice::V1, ProtocolChoice::Raw] {
             assert_eq!(recognise(pinned, &matter).pin, pinned);
         }
+        for served_as_json in [ProtocolChoice::Bentoml, ProtocolChoice::Ray, ProtocolChoice::Multipart] {
+            assert_eq!(recognise(served_as_json, &matter).name, "json");
+        }
     }
 }
 

@@ -86,7 +86,11 @@ pub fn parse<'a>(call: &'a Call, copies: &'a Copies, told: Option<&'a Learned>) 
     let duplicate_keys =
         duplicate_keys([repeated(&matter.request, &sights[0]), repeated(&matter.response, &sights[1])]);
     let named = redact::Named::of(&matter, &route.redact);
+    let event_id = matter.request.event_id.take();
     let mut reading = (form.read)(matter);
+    if reading.client_id.is_none() {
+        reading.client_id = event_id.map(|id| ClientId { keys: &["id"], id });
+    }
     redact::withhold_taken(&mut reading, &named);
     let mut want = None;
     for side in [Side::Inputs, Side::Outputs] {

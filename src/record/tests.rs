@@ -12,7 +12,7 @@ use super::*;
 use crate::config::{self, Capture, CaptureMode, ProtocolChoice, Route, Rows, Timeouts, Upstream};
 use crate::gateway::exchange::{Captured, Keep, Kept, Origin, Outcome, Timings};
 
-mod fixtures;
+pub(crate) mod fixtures;
 mod hidden_names;
 mod keys;
 mod lighter;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::transcript::Pair;
-use crate::config::{Config, Route};
+use crate::config::{Capture, CaptureMode, Config, Route};
 use crate::gateway::exchange::{Captured, Keep, Kept, Origin, Outcome, Timings};
 use crate::record::{Call, Recorder};
 
@@ -23,6 +23,8 @@ pub struct Mapped {
     pub model_name: Value,
     pub model_version: Value,
     pub row_count: Value,
+    /// Share of such calls that is recorded.
+    pub sampling_rate: f64,
     /// Fields that the route's rules took out of one row or another.
     pub redacted: Vec<String>,
     /// As they would stand on the topic.
@@ -73,9 +75,18 @@ pub fn map(config: &Config, route: &Route, path: &str, pair: &Pair, status: Stat
         model_name: field("model_name"),
         model_version: field("model_version"),
         row_count: field("row_count"),
+        sampling_rate: sampling_rate(&route.capture, status),
         redacted,
         records,
     })
+}
+
+fn sampling_rate(capture: &Capture, status: StatusCode) -> f64 {
+    match &capture.sample {
+        _ if capture.mode == CaptureMode::Off => 0.0,
+        Some(sample) if !(sample.keep_errors && status.as_u16() >= 400) => sample.rate,
+        _ => 1.0,
+    }
 }
 
 fn call(route: Route, path: &str, pair: &Pair, status: StatusCode) -> Call {

@@ -1,6 +1,7 @@
 //! `weir map FILE [RESPONSE]`: what weir would make of one call: protocol, rows, names, types, and what redaction leaves. Nothing
 //! is sent, nothing is stored.
 
+mod curl;
 mod mapping;
 mod transcript;
 
@@ -51,6 +52,9 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
     }
     if let Some(file) = &args.response {
         pair.response = Some(Message::read(&bytes(file)?).map_err(|what| unreadable(file, &what))?);
+    }
+    if args.data.is_none() && pair.request.path.is_some() && pair.request.body.is_empty() && pair.response.is_some() {
+        eprintln!("the request has no body: `curl -v` does not print it; give it with --data FILE");
     }
     let path = args.path.clone().or(pair.request.path.clone());
     let route = route(&config, args.route.as_deref(), path.as_deref())?;
@@ -137,6 +141,11 @@ fn show(mapped: &Mapped) -> Result<(), Failure> {
     say(&format!("model     {}  version {}", word(&mapped.model_name), word(&mapped.model_version)))?;
     let problem = mapped.parse_error.as_ref().map(|error| format!(": {}", word(error))).unwrap_or_default();
     say(&format!("parsed    {}{problem}", word(&mapped.parse_status)))?;
+    match mapped.sampling_rate {
+        rate if rate >= 1.0 => {}
+        0.0 => say("recorded  none of such calls, by this route's `capture`")?,
+        rate => say(&format!("recorded  {rate} of such calls, by this route's `capture.sample`"))?,
+    }
     if !mapped.redacted.is_empty() {
         say(&format!("redacted  {}", mapped.redacted.join(", ")))?;
     }
@@ -177,3 +186,6 @@ fn shortened(value: &Value) -> String {
         None => text,
     }
 }
+
+#[cfg(test)]
+mod tests;

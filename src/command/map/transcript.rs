@@ -3,6 +3,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::curl::{self, Line};
+
 /// One side, as far as the file says.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Message {
@@ -25,7 +27,7 @@ impl Pair {
     /// # Errors
     /// What is wrong with a head.
     pub fn read(bytes: &[u8]) -> Result<Pair, String> {
-        if is_verbose(bytes) {
+        if curl::is_verbose(bytes) {
             return verbose(bytes);
         }
         let mut request = Message::read(bytes)?;
@@ -75,6 +77,7 @@ impl Message {
                 *self = Message { body: std::mem::take(&mut self.body), ..Message::default() };
                 self.status = Some(second.parse().map_err(|_| format!("`{line}` has no status"))?);
             } else {
+                self.headers.clear();
                 self.path = Some(second.split('?').next().unwrap_or_default().to_owned());
             }
             return Ok(());
@@ -112,27 +115,33 @@ fn answer_within(body: &[u8]) -> Option<usize> {
     std::iter::once(0).chain(lines).find(|at| begins(*at))
 }
 
-/// `curl -v` marks what it sent with `> ` and what it received with `< `.
-fn is_verbose(bytes: &[u8]) -> bool {
-    let has = |mark: &[u8]| bytes.starts_with(mark) || memchr::memmem::find(bytes, &[b"\n", mark].concat()).is_some();
-    has(b"> ") && has(b"< HTTP/")
-}
-
+/// Of several exchanges (a redirection, a second address) the last one counts.
 fn verbose(bytes: &[u8]) -> Result<Pair, String> {
     let mut request = Message::default();
     let mut response = Message::default();
     let mut body: Vec<&[u8]> = Vec::new();
-    for line in bytes.split(|byte| *byte == b'\n') {
-        let head = |line: &'_ [u8]| String::from_utf8_lossy(&line[1..]).trim().to_owned();
+    for line in curl::lines(bytes) {
         match line {
-            [b'>', b' ' | b'\r', ..] | [b'>'] => request.head_line(&head(line))?,
-            [b'<', b' ' | b'\r', ..] | [b'<'] => response.head_line(&head(line))?,
-            // Curl's own words, and its count of bytes.
-            [b'*', b' ', ..] | [b'{' | b'}', b' ', b'[', ..] => {}
-            line => body.push(line),
+            Line::Sent(head) => request.head_line(&String::from_utf8_lossy(head))?,
+            Line::Received(head) => {
+                if head.starts_with(b"HTTP/") {
+                    body.clear();
+                }
+                response.head_line(&String::from_utf8_lossy(head))?;
+            }
+            Line::Body(line) => body.push(line),
+            Line::Own => {}
         }
     }
-    response.body = body.join(&b'\n').trim_ascii_end().to_vec();
+    response.body = body.join(&b'\n').trim_ascii().to_vec();
+    // With `-i` the head stands before the body once more.
+    if response.body.starts_with(b"HTTP/") {
+        response.body = Message::read(&response.body)?.body;
+    }
+    // With `--compressed` the head tells of a coding that curl has undone.
+    if std::str::from_utf8(&response.body).is_ok() {
+        response.headers.remove(http::header::CONTENT_ENCODING);
+    }
     Ok(Pair { request, response: Some(response) })
 }
 
@@ -189,5 +198,16 @@ mod tests {
         let answer = pair.response.expect("an answer");
         assert_eq!(answer.status, Some(200));
         assert_eq!(answer.body, b"{\"p\":\n1}");
+    }
+
+    #[test]
+    fn of_several_exchanges_the_last_one_counts() {
+        let text = "> POST /old HTTP/1.1\n> x-old: 1\n> \n< HTTP/1.1 308 Permanent Redirect\n< location: /new\n< \nmoved\n\
+            > POST /new HTTP/1.1\n> \n< HTTP/1.1 200 OK\n< content-encoding: gzip\n< \nHTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n[1]\n";
+        let pair = Pair::read(text.as_bytes()).expect("a transcript");
+        assert_eq!((pair.request.path.as_deref(), pair.request.headers.len()), (Some("/new"), 0));
+        let answer = pair.response.expect("an answer");
+        assert_eq!((answer.status, answer.body.as_slice()), (Some(200), &b"[1]"[..]));
+        assert!(answer.headers.is_empty(), "curl has undone the coding: {:?}", answer.headers);
     }
 }

@@ -48,7 +48,7 @@ fn layout(
 
 /// The keys that lead to the rows.
 fn rows(at: &Rules<'_>, key: &[&str], protocol: ProtocolChoice, path: &str) -> Result<Vec<String>, ConfigError> {
-    if !matches!(protocol, ProtocolChoice::Auto | ProtocolChoice::Json) {
+    if !matches!(protocol.reader(), ProtocolChoice::Auto | ProtocolChoice::Json) {
         let what = "only `protocol: json` takes rows from a place that the route names; others have a place for them";
         return Err(at.wrong(key, what, "remove it, or write `protocol: json`"));
     }

@@ -172,6 +172,7 @@ fn the_effective_form_means_the_same() {
         "    version: '7'\n    model: \"1e5\"\n    labels: { team: 'yes', note: 'a: b # c', empty: '', n: '0x1F' }\n",
         "    redact: { inputs.a b: drop, outputs.é: drop }\n    protocol: v1\n    version: response:$.a.b\n",
         "    capture: { mode: off, rows: keep, bodies: always, header: forbid, body: 900KB, headers: [] }\n",
+        "    protocol: bentoml\n",
         "    capture: { sample: 0.1 }\n",
         "    capture: { sample: { rate: 0, by: header:x-user-id, keep_errors: true } }\n",
         "listen: { address: '[::1]:0', drain_timeout: 0s }\nlog: { sync: 1500us, reserve_free: 0B }\n",

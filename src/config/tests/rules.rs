@@ -72,7 +72,6 @@ refused_after_smallest! {
     a_model_that_is_only_dots: "    model: ..", "5:12", "skip names", "`churn`";
     a_version_at_no_path: "    version: response:version", "5:14", "must begin with `$.`", "`response:$.version`";
     a_version_from_no_header: "    version: 'header:x y'", "5:14", "not the name of a header", "x-model-version";
-    a_protocol_to_come: "    protocol: ray", "5:15", "not in this version", "auto";
     a_protocol_that_is_none: "    protocol: jsn", "5:15", "not one of", "did you mean `json`?";
     a_timeout_of_zero: "    timeouts: { connect: 0s }", "5:26", "too small", "1ms";
     a_timeout_in_words: "    timeouts: { connect: 5 sec }", "5:26", "`sec`", "`5s`";
@@ -192,7 +191,6 @@ refused_after_smallest! {
     the_brokers_as_a_property: kafka("  producer: { bootstrap.servers: a }"), "7:15", "cannot be set", "kafka.brokers";
     a_message_timeout: kafka("  producer: { message.timeout.ms: 1000 }"), "7:15", "cannot be set", "wait in the log";
     a_group_as_a_property: kafka("  consumer: { group.id: a }"), "7:15", "cannot be set", "drain.group";
-    group_protocol: kafka("  consumer: { group.protocol: consumer }"), "7:15", "cannot be set", "who is in the group";
     auto_commit: kafka("  consumer: { enable.auto.commit: true }"), "7:15", "cannot be set", "the commit";
     a_property_that_librdkafka_has_not: kafka("  producer: { lingr.ms: 5 }"), "7:15", "no property `lingr.ms`", "CONFIGURATION.md";
     a_value_that_librdkafka_refuses: kafka("  producer: { linger.ms: soon }"), "7:26", "refuses this value", "CONFIGURATION.md";

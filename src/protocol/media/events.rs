@@ -13,7 +13,11 @@ use crate::protocol::{ParseStatus, Problem, json};
 pub const EVENT: &str = "event";
 pub const DATA: &str = "data";
 
-/// Reads the events. The last one counts even without the empty line that should end it, unless the body was cut.
+/// What a line can begin with.
+const FIELDS: [&str; 4] = ["data", "event", "id", "retry"];
+
+/// Reads the events. The last one counts even without the empty line that should end it, unless the body was cut. A body in which
+/// no line is one of an event stream's is a plain text: BentoML sends texts that it makes piece by piece under this type.
 ///
 /// # Errors
 /// `invalid` for damaged UTF-8, `limit` for too many values, `empty` if there is no event.
@@ -29,12 +33,14 @@ pub fn read(bytes: &[u8], depth_max: usize, end: End) -> Result<Body<'_>, Proble
         }
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader = Reader { events: Vec::new(), open: Open::default(), depth_max, budget: json::VALUES_MAX };
+    let mut reader =
+        Reader { events: Vec::new(), open: Open::default(), depth_max, budget: json::VALUES_MAX, any: false };
     let mut rest = text;
     while !rest.is_empty() {
         let Some(at) = rest.find(['\n', '\r']) else {
-            if end == End::Whole {
-                reader.line(rest)?;
+            match end {
+                End::Whole => reader.line(rest)?,
+                End::Cut => reader.any |= FIELDS.iter().any(|field| field.starts_with(rest) || rest.starts_with(field)),
             }
             break;
         };
@@ -46,6 +52,9 @@ pub fn read(bytes: &[u8], depth_max: usize, end: End) -> Result<Body<'_>, Proble
         reader.dispatch()?;
     }
     if reader.events.is_empty() {
+        if !reader.any && !text.trim().is_empty() {
+            return Ok(Body::text(text));
+        }
         return Err(Problem::new(ParseStatus::Empty, "no event"));
     }
     Ok(Body::of(Form::Events, Value::List(reader.events)))
@@ -73,6 +82,8 @@ struct Reader<'a> {
     open: Open<'a>,
     depth_max: usize,
     budget: usize,
+    /// Whether a line was one of an event stream's.
+    any: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -84,6 +95,7 @@ impl<'a> Reader<'a> {
             Some((field, value)) => (field, value.strip_prefix(' ').unwrap_or(value)),
             None => (line, ""),
         };
+        self.any |= field.is_empty() || FIELDS.contains(&field);
         match field {
             "data" => match &mut self.open.data {
                 None => self.open.data = Some(Cow::Borrowed(value)),
@@ -94,7 +106,7 @@ impl<'a> Reader<'a> {
                 }
             },
             "event" => self.open.name = (!value.is_empty() && value != "message").then_some(value),
-            // A comment (the field is empty), `id`, `retry`, or nothing known.
+            // A comment (its field is empty), `id`, `retry`, or nothing known.
             _ => {}
         }
         Ok(())
@@ -178,5 +190,17 @@ mod tests {
         let body = read(&bytes[..bytes.len() - 1], 64, End::Cut).expect("valid");
         assert!(matches!(body.value, Value::List(events) if events == [Value::Text("größe".into())]));
         assert_eq!(read(&bytes[..bytes.len() - 1], 64, End::Whole).expect_err("damaged").status, ParseStatus::Invalid);
+    }
+
+    #[test]
+    fn what_has_no_line_of_a_stream_is_a_text() {
+        for (body, end) in [("hello wörld", End::Whole), ("a\nb: c\n", End::Whole), ("hello", End::Cut)] {
+            let read = super::read(body.as_bytes(), 8, end).expect("a text");
+            assert_eq!((read.form, read.value.get(&["text"])), (Form::Text, Some(&Value::Text(body.into()))));
+        }
+        for nothing in ["", ": ping\n\n", "id: 1\n\n", "\n", "data", "dat"] {
+            let read = super::read(nothing.as_bytes(), 8, End::Cut);
+            assert_eq!(read.expect_err("no event").status, ParseStatus::Empty, "{nothing:?}");
+        }
     }
 }

@@ -10,6 +10,8 @@ pub mod multipart;
 pub mod npy;
 pub mod urlencoded;
 
+use std::borrow::Cow;
+
 use http::HeaderMap;
 
 use super::value::Value;
@@ -50,15 +52,32 @@ pub struct Body<'a> {
     /// The raw tensors behind the JSON, if the form has such.
     pub tail: &'a [u8],
     pub duplicate_keys: Vec<String>,
+    /// The id of the CloudEvent that the value was the data of.
+    pub event_id: Option<Cow<'a, str>>,
 }
 
 impl<'a> Body<'a> {
     fn of(form: Form, value: Value<'a>) -> Body<'a> {
-        Body { form, value, tail: &[], duplicate_keys: Vec::new() }
+        Body { form, value, tail: &[], duplicate_keys: Vec::new(), event_id: None }
+    }
+
+    fn text(text: &'a str) -> Body<'a> {
+        Body::of(Form::Text, Value::Object(vec![(TEXT.into(), Value::Text(text.into()))]))
     }
 
     fn json(document: json::Document<'a>) -> Body<'a> {
         Body { duplicate_keys: document.duplicate_keys, ..Body::of(Form::Json, document.value) }
+    }
+
+    /// What a CloudEvent carries, if this is one (CloudEvents JSON format 1.0, section 3).
+    fn event(mut self) -> Body<'a> {
+        let Value::Object(fields) = &mut self.value else { return self };
+        let id = fields.iter().find(|(name, _)| name == "id").and_then(|(_, id)| id.as_word());
+        if let Some(at) = fields.iter().position(|(name, _)| name == "data") {
+            self.value = fields.swap_remove(at).1;
+            self.event_id = id;
+        }
+        self
     }
 }
 
@@ -79,6 +98,7 @@ pub fn read<'a>(head: &HeaderMap, bytes: &'a [u8], depth_max: usize) -> Result<B
     }
     match kind.essence.as_str() {
         "application/json" | "text/json" | "application/x-json" => json::read(bytes, depth_max).map(Body::json),
+        "application/cloudevents+json" => json::read(bytes, depth_max).map(Body::json).map(Body::event),
         name if name.ends_with("+json") => json::read(bytes, depth_max).map(Body::json),
         "text/csv" | "application/csv" => csv::read(bytes).map(|value| Body::of(Form::Csv, value)),
         name if is_lines(name) => lines::read(bytes, depth_max, End::Whole),
@@ -158,7 +178,7 @@ fn sniff<'a>(essence: &str, first: u8, bytes: &'a [u8], depth_max: usize) -> Opt
 fn text(bytes: &[u8]) -> Result<Body<'_>, Problem> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| Problem::new(ParseStatus::Invalid, format!("not UTF-8 at byte {}", error.valid_up_to())))?;
-    Ok(Body::of(Form::Text, Value::Object(vec![(TEXT.into(), Value::Text(text.into()))])))
+    Ok(Body::text(text))
 }
 
 fn json_and_tensors(bytes: &[u8], length: usize, depth_max: usize) -> Result<Body<'_>, Problem> {

@@ -22,18 +22,29 @@ fn data() -> PathBuf {
 
 #[test]
 fn every_fixture_becomes_its_rows() {
-    let mut count = 0;
-    let mut failures = Vec::new();
+    let fixtures = fixtures();
+    let failures: Vec<String> = fixtures
+        .iter()
+        .filter_map(|(name, fixture)| difference(name, fixture, &messages(&fixture_call(fixture))))
+        .collect();
+    assert!(failures.is_empty(), "{} fixtures differ:\n{}", failures.len(), failures.join("\n"));
+    assert!(fixtures.len() >= 60, "only {} fixtures found", fixtures.len());
+}
+
+/// Every fixture with its path.
+pub(crate) fn fixtures() -> Vec<(String, Value)> {
     // Golden bytes of the record's own form are no calls.
     let calls = |path: &&PathBuf| path.is_dir() && !path.ends_with("protobuf");
+    let mut fixtures = Vec::new();
     for folder in sorted(&data()).iter().filter(calls) {
         for file in sorted(folder).iter().filter(|file| file.extension().is_some_and(|end| end == "json")) {
-            failures.extend(check(file));
-            count += 1;
+            let name = file.display().to_string();
+            let text = std::fs::read_to_string(file).expect("a fixture");
+            let fixture = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+            fixtures.push((name, fixture));
         }
     }
-    assert!(failures.is_empty(), "{} fixtures differ:\n{}", failures.len(), failures.join("\n"));
-    assert!(count >= 60, "only {count} fixtures found");
+    fixtures
 }
 
 fn sorted(folder: &Path) -> Vec<PathBuf> {
@@ -43,13 +54,8 @@ fn sorted(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// The first difference of a fixture, if there is one.
-fn check(file: &Path) -> Option<String> {
-    let name = file.display();
-    let text = std::fs::read_to_string(file).expect("a fixture");
-    let fixture: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let call = fixture_call(&fixture);
-    let rows = messages(&call);
+/// The first difference between a fixture's rows and these, if there is one.
+pub(crate) fn difference(name: &str, fixture: &Value, rows: &[Value]) -> Option<String> {
     let expected = fixture["rows"].as_array().unwrap_or_else(|| panic!("{name}: no rows"));
     if rows.len() != expected.len() {
         return Some(format!("{name}: {} rows, wanted {}: {rows:?}", rows.len(), expected.len()));
@@ -66,7 +72,7 @@ fn check(file: &Path) -> Option<String> {
     None
 }
 
-fn fixture_call(fixture: &Value) -> Call {
+pub(crate) fn fixture_call(fixture: &Value) -> Call {
     let mut call = call(body(&fixture["request"]), body(&fixture["response"]));
     call.request_headers = head(&fixture["request"]);
     call.response_headers = head(&fixture["response"]);

@@ -149,3 +149,16 @@ impl Server {
         server
     }
 }
+
+/// A server whose children outlive it when it is killed: it is asked to end first.
+pub struct Gentle(pub Server);
+
+impl Drop for Gentle {
+    fn drop(&mut self) {
+        super::process::try_signal(self.0.process.pid(), rustix::process::Signal::TERM);
+        let begun = std::time::Instant::now();
+        while !self.0.process.has_ended() && begun.elapsed() < std::time::Duration::from_secs(30) {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+}
