@@ -16,7 +16,7 @@ pub const NAME: &str = "ollama";
 const PATHS: [&str; 4] = ["/api/generate", "/api/chat", "/api/embed", "/api/embeddings"];
 
 /// Fields of a piece that are no columns of their own.
-const PIECES: [&str; 4] = ["response", "message", "done", "done_reason"];
+const PIECES: [&str; 6] = ["response", "message", "thinking", "logprobs", "done", "done_reason"];
 
 /// The path.
 pub fn matches(matter: &Matter<'_>) -> bool {
@@ -62,14 +62,17 @@ fn assembled<'a>(pieces: &[Value<'a>]) -> (Object<'a>, bool) {
     let mut content = Joined::default();
     let mut thinking = Joined::default();
     let mut calls = Vec::new();
+    let mut logprobs = Vec::new();
     let mut rest = Object::new();
     let mut reason = None;
     let mut done = false;
     for piece in pieces {
         content.push_at(piece, &["response"]);
         content.push_at(piece, &["message", "content"]);
+        thinking.push_at(piece, &["thinking"]);
         thinking.push_at(piece, &["message", "thinking"]);
         calls.extend(piece.get(&["message", TOOL_CALLS]).and_then(Value::as_list).unwrap_or_default().iter().cloned());
+        logprobs.extend(piece.get(&["logprobs"]).and_then(Value::as_list).unwrap_or_default().iter().cloned());
         done |= piece.get(&["done"]) == Some(&Value::Bool(true));
         reason = piece.get(&["done_reason"]).cloned().or(reason);
         let Value::Object(fields) = piece else { continue };
@@ -84,6 +87,7 @@ fn assembled<'a>(pieces: &[Value<'a>]) -> (Object<'a>, bool) {
     set(&mut fields, CONTENT, content.into_text().map(Value::Text));
     set(&mut fields, "thinking", thinking.into_text().map(Value::Text));
     set(&mut fields, TOOL_CALLS, (!calls.is_empty()).then(|| Value::List(calls).as_json()));
+    set(&mut fields, "logprobs", (!logprobs.is_empty()).then(|| Value::List(logprobs).as_json()));
     set(&mut fields, FINISH_REASON, reason);
     // The tokens of the whole conversation, for the next call: not columns.
     fields.extend(rest.into_iter().map(|(key, value)| (key, value.as_json())));

@@ -1,4 +1,4 @@
-//! The `openai` and `anthropic` clients through weir, in front of a scripted server: the answers are those of direct calls, streams stay
+//! The `openai`, `anthropic` and `ollama` clients through weir, in front of a scripted server: the answers are those of direct calls, streams stay
 //! streams, and every call is the row that the client's own words make (`python/chat_client.py`, `python/rows.py`).
 
 use crate::support::python::{Server, environment, python, run, run_of};
@@ -7,7 +7,7 @@ use crate::support::weir::Weir;
 const REQUIREMENTS: &str = include_str!("python/requirements-chat.txt");
 
 #[test]
-fn openai_and_anthropic_clients_become_rows_plain_and_streaming() {
+fn openai_anthropic_and_ollama_clients_become_rows_plain_and_streaming() {
     let clients = environment("requirements-chat.txt", REQUIREMENTS);
     let server = Server::start("/healthz", |port| python(&["chat_server.py", port]));
     let upstream = format!("http://{}", server.address);

@@ -1,4 +1,4 @@
-"""Asks a server of language models with the `openai` and `anthropic` clients, directly and through weir: the answers must be the same.
+"""Asks a server of language models with the `openai`, `anthropic` and `ollama` clients, directly and through weir: the answers must be the same.
 What was sent and got is written down as the rows that the calls should become (expected.py).
 
 usage: chat_client.py SERVER WEIR OUT
@@ -10,6 +10,7 @@ import time
 import urllib.request
 
 import anthropic
+import ollama
 import openai
 
 from expected import Expected, text
@@ -21,12 +22,13 @@ CITY = {"type": "object", "properties": {"city": {"type": "string"}, "days": {"t
 
 
 class Place:
-    """Both clients at one address, the last request's body and the last answer's head."""
+    """The clients at one address, the last request's body and the last answer's head."""
 
     def __init__(self, url):
         self.openai = openai.OpenAI(base_url=f"{url}/v1", **OPTIONS)
         self.anthropic = anthropic.Anthropic(base_url=url, **OPTIONS)
-        for client in (self.openai, self.anthropic):
+        self.ollama = ollama.Client(host=url, timeout=OPTIONS["timeout"])
+        for client in (self.openai, self.anthropic, self.ollama):
             hooks = client._client.event_hooks
             client._client.event_hooks = {
                 "request": [*hooks["request"], self.asked],
@@ -64,7 +66,7 @@ def both(call):
 
 def inputs(sent):
     row = {key: text(value) for key, value in sent.items()}
-    prompt = sent.get("messages", sent.get("input"))
+    prompt = sent.get("messages") or sent.get("prompt") or sent.get("input")
     if isinstance(prompt, list):
         prompt = [message["content"] for message in prompt if message["role"] == "user"][-1]
     row["prompt_text"] = prompt
@@ -84,21 +86,25 @@ def rest(answer, *without):
 def chat_row(answer):
     [choice] = answer["choices"]
     row = {key: text(value) for key, value in choice["message"].items() if key not in ("role", "annotations")}
+    row["logprobs"] = text(choice["logprobs"])
     return {**row, "finish_reason": choice["finish_reason"], **rest(answer, "object", "choices")}
 
 
 def chat_stream_row(chunks):
     """The pieces put together, as the reference says to."""
-    row, content, calls = {}, "", {}
+    row, content, calls, tokens = {}, "", {}, []
     for chunk in chunks:
         row.update({key: value for key, value in rest(chunk, "object", "choices").items() if value is not None})
         for choice in chunk["choices"]:
             content += choice["delta"].get("content") or ""
             row["finish_reason"] = choice["finish_reason"]
+            tokens += (choice["logprobs"] or {}).get("content") or []
             for piece in choice["delta"].get("tool_calls") or []:
                 call = calls.setdefault(piece["index"], {"id": piece.get("id"), "type": piece.get("type")})
                 function = call.setdefault("function", {"name": piece["function"].get("name"), "arguments": ""})
                 function["arguments"] += piece["function"]["arguments"]
+    if tokens:
+        row["logprobs"] = text({"content": tokens})
     if calls:
         return {**row, "tool_calls": text(list(calls.values()))}
     return {**row, "content": content}
@@ -122,7 +128,8 @@ def message_row(message):
 
 def openai_calls():
     tools = [{"type": "function", "function": {"name": "forecast", "parameters": CITY}}]
-    for more in ({}, {"tools": tools}, {"temperature": 0.2, "max_tokens": 50, "user": "u-1", "seed": 7}):
+    sampling = {"temperature": 0.2, "max_tokens": 50, "user": "u-1", "seed": 7}
+    for more in ({}, {"tools": tools}, sampling, {"logprobs": True}):
         answer = both(lambda at: plain(at.openai.chat.completions.create(model="llm", messages=QUESTION, **more)))
         expect("llm", chat_row(answer))
         for usage in (False, True):
@@ -131,6 +138,15 @@ def openai_calls():
                 plain(c) for c in at.openai.chat.completions.create(model="llm", messages=QUESTION, **options)
             ]
             expect("llm", chat_stream_row(both(ask)))
+
+    ask = lambda at, **more: at.openai.completions.create(model="words", prompt="Once upon", max_tokens=7, **more)
+    answer = both(lambda at: plain(ask(at)))
+    [choice] = answer["choices"]
+    row = {"content": choice["text"], "finish_reason": choice["finish_reason"]}
+    expect("words", {**row, **rest(answer, "object", "choices")})
+    chunks = both(lambda at: [plain(chunk) for chunk in ask(at, stream=True)])
+    content = "".join(chunk["choices"][0]["text"] for chunk in chunks)
+    expect("words", {**row, "content": content, **rest(chunks[0], "object", "choices")})
 
     texts = ["a", "bcd", "– naïve ✓"]
     as_digits = {"encoding_format": "float"}
@@ -170,6 +186,39 @@ def anthropic_calls():
         _, message = both(streamed)
         usage = {key: value for key, value in message["usage"].items() if value is not None}
         expect("messages", message_row({**message, "usage": usage}), protocol="anthropic")
+
+
+def ollama_row(pieces):
+    """Texts joined, of every other field the last."""
+    row, texts, calls, tokens = {}, {"content": "", "thinking": ""}, [], []
+    for piece in pieces:
+        message = piece.get("message", {})
+        texts["content"] += message.get("content") or piece.get("response") or ""
+        texts["thinking"] += message.get("thinking") or piece.get("thinking") or ""
+        calls += message.get("tool_calls") or []
+        tokens += piece.get("logprobs") or []
+        row.update(rest(piece, "message", "response", "thinking", "logprobs", "done", "done_reason"))
+    row.update(content=texts["content"], thinking=texts["thinking"] or None, finish_reason=pieces[-1]["done_reason"])
+    return {**row, "tool_calls": text(calls) if calls else None, "logprobs": text(tokens) if tokens else None}
+
+
+def ollama_calls():
+    tools = [{"type": "function", "function": {"name": "forecast", "parameters": CITY}}]
+    for more in ({}, {"tools": tools}, {"think": True, "options": {"temperature": 0.2}}, {"logprobs": True}):
+        ask = lambda at, **how: at.ollama.chat(model="llama", messages=QUESTION, **more, **how)
+        expect("llama", ollama_row([both(lambda at: plain(ask(at)))]), protocol="ollama")
+        expect("llama", ollama_row(both(lambda at: [plain(piece) for piece in ask(at, stream=True)])), protocol="ollama")
+    for more in ({}, {"think": True, "logprobs": True}):
+        ask = lambda at, **how: at.ollama.generate(model="llama", prompt="Why – ✓?", **more, **how)
+        expect("llama", ollama_row([both(lambda at: plain(ask(at)))]), protocol="ollama")
+        expect("llama", ollama_row(both(lambda at: [plain(piece) for piece in ask(at, stream=True)])), protocol="ollama")
+    texts = ["a", "bcd", "– naïve ✓"]
+    answer = both(lambda at: plain(at.ollama.embed(model="embedder", input=texts)))
+    beside = rest(answer, "embeddings")
+    for n, (one, vector) in enumerate(zip(texts, answer["embeddings"], strict=True)):
+        sent = {key: text(value) for key, value in {**through.sent, "input": one}.items()}
+        row = {"embedding": vector, **beside}
+        expect("embedder", row, protocol="ollama", asked=sent, id=f"{through.id}_{n}")
 
 
 def refused():
@@ -212,19 +261,26 @@ def first_event_is_not_delayed():
     expect("messages", message_row(whole), protocol="anthropic")
 
 
-def a_client_that_leaves():
-    """Takes the first event of two and goes: the server learns of it, and the record is of what came."""
-    gone = server("GET", "/left")["left"]
-    stream = through.openai.chat.completions.create(**scripted("endless"))
-    row = chat_stream_row([plain(next(stream))])
-    stream.close()
-    expect("llm", row, outcome="client_aborted", partial=True, parse_status="truncated")
-    # A server that knows stops a generation that nobody reads.
-    for _ in range(3000):
-        if server("GET", "/left")["left"] > gone:
-            return
-        time.sleep(0.02)
-    raise AssertionError("the server never learned that the client left")
+def clients_that_leave():
+    """They take the first event of many and go: the server learns of it, and the record is of what came."""
+    left = {"outcome": "client_aborted", "partial": True, "parse_status": "truncated"}
+
+    def leave(create, **more):
+        gone = server("GET", "/left")["left"]
+        stream = create(**scripted("endless", **more))
+        first = plain(next(stream))
+        stream.close()
+        # A server that knows stops a generation that nobody reads.
+        for _ in range(3000):
+            if server("GET", "/left")["left"] > gone:
+                return first
+            time.sleep(0.02)
+        raise AssertionError("the server never learned that the client left")
+
+    expect("llm", chat_stream_row([leave(through.openai.chat.completions.create)]), **left)
+    begun = leave(through.anthropic.messages.create, model="messages", max_tokens=9)["message"]
+    row = {key: begun[key] for key in ("id", "model", "usage")}
+    expect("messages", row, protocol="anthropic", **left)
 
 
 def a_client_that_leaves_after_the_end_mark():
@@ -235,8 +291,9 @@ def a_client_that_leaves_after_the_end_mark():
 
 openai_calls()
 anthropic_calls()
+ollama_calls()
 refused()
 first_event_is_not_delayed()
-a_client_that_leaves()
+clients_that_leave()
 a_client_that_leaves_after_the_end_mark()
 expected.close()

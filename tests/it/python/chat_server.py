@@ -1,6 +1,7 @@
-"""A scripted server of language models: OpenAI's chat, embeddings and responses, Anthropic's messages, plain and streaming.
+"""A scripted server of language models: OpenAI's chat, completions, embeddings and responses, Anthropic's messages, Ollama's API, plain and
+streaming.
 
-Written from the public references: OpenAI API reference ("Chat", "Embeddings", "Responses", streaming events of each),
+Written from the public references: OpenAI API reference ("Chat", "Completions", "Embeddings", "Responses", streaming events of each),
 Anthropic API ("Messages", "Streaming messages"). The model `unknown` is refused, as the
 references document errors. The header `x-script` of a streaming call says what else is to happen:
 
@@ -17,6 +18,8 @@ import struct
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import chat_ollama
 
 # Longer than any healthy run: a handler that waits in vain breaks its connection off, so that the client fails.
 PATIENCE = 80
@@ -42,6 +45,10 @@ released = threading.Semaphore(0)
 left = 0
 
 
+def token(piece):
+    return {"token": piece, "bytes": list(piece.encode()), "logprob": -0.25, "top_logprobs": []}
+
+
 def chat(asked):
     choice = {"index": 0, "logprobs": None, "finish_reason": "stop"}
     choice["message"] = {"role": "assistant", "content": "".join(TEXT), "refusal": None, "annotations": []}
@@ -50,6 +57,8 @@ def chat(asked):
         calls = [{"id": f"call_{n}", "type": "function", "function": call} for n in range(2)]
         choice["message"].update(content=None, tool_calls=calls)
         choice["finish_reason"] = "tool_calls"
+    elif asked.get("logprobs"):
+        choice["logprobs"] = {"content": [token(piece) for piece in TEXT], "refusal": None}
     return {
         "id": "chatcmpl-123",
         "object": "chat.completion",
@@ -68,8 +77,8 @@ def chat_events(asked):
     common["object"] = "chat.completion.chunk"
     usage = {"usage": None} if (asked.get("stream_options") or {}).get("include_usage") else {}
 
-    def chunk(delta, reason=None):
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+    def chunk(delta, reason=None, logprobs=None):
+        choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
         return None, {**common, "choices": [choice], **usage}
 
     if asked.get("tools"):
@@ -82,10 +91,26 @@ def chat_events(asked):
     else:
         yield chunk({"role": "assistant", "content": "", "refusal": None})
         for piece in TEXT:
-            yield chunk({"content": piece})
+            yield chunk({"content": piece}, logprobs=asked.get("logprobs") and {"content": [token(piece)], "refusal": None})
     yield chunk({}, whole["choices"][0]["finish_reason"])
     if usage:
         yield None, {**common, "choices": [], "usage": CHAT_USAGE}
+    yield None, "[DONE]"
+
+
+def completions(asked):
+    choice = {"index": 0, "text": "".join(TEXT), "logprobs": None, "finish_reason": "length"}
+    common = {"id": "cmpl-1", "object": "text_completion", "created": 1764000000, "model": asked["model"]}
+    usage = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
+    return {**common, "choices": [choice], "usage": usage}
+
+
+def completions_events(asked):
+    whole = completions(asked)
+    del whole["usage"]
+    for number, piece in enumerate(TEXT, 1):
+        reason = "length" if number == len(TEXT) else None
+        yield None, {**whole, "choices": [{**whole["choices"][0], "text": piece, "finish_reason": reason}]}
     yield None, "[DONE]"
 
 
@@ -214,9 +239,13 @@ def typed(events):
 
 PLACES = {
     "/v1/chat/completions": (chat, chat_events),
+    "/v1/completions": (completions, completions_events),
     "/v1/embeddings": (embeddings, None),
     "/v1/responses": (responses, responses_events),
     "/v1/messages": (messages, lambda asked: typed(messages_events(asked))),
+    "/api/chat": (chat_ollama.chat, chat_ollama.chat_pieces),
+    "/api/generate": (chat_ollama.generate, chat_ollama.generate_pieces),
+    "/api/embed": (chat_ollama.embed, None),
 }
 
 
@@ -249,13 +278,15 @@ class Handler(BaseHTTPRequestHandler):
             error = {"type": "not_found_error", "message": "The model `unknown` does not exist"}
             outer = {"type": "error"} if self.path.endswith("messages") else {}
             return self.answer(404, {**outer, "error": error})
-        if asked.get("stream"):
+        # Ollama's own default is to stream.
+        if events and asked.get("stream", self.path.startswith("/api/")):
             return self.stream(self.headers.get("x-script"), events(asked))
         return self.answer(200, whole(asked))
 
     def stream(self, script, events):
         self.send_response(200)
-        self.send_header("content-type", "text/event-stream; charset=utf-8")
+        lines = self.path.startswith("/api/")
+        self.send_header("content-type", "application/x-ndjson" if lines else "text/event-stream; charset=utf-8")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
         for number, (name, event) in enumerate(events):
@@ -265,7 +296,7 @@ class Handler(BaseHTTPRequestHandler):
                 return self.until_left()
             text = event if isinstance(event, str) else json.dumps(event, ensure_ascii=False)
             head = f"event: {name}\n" if name else ""
-            body = f"{head}data: {text}\n\n".encode()
+            body = (f"{text}\n" if lines else f"{head}data: {text}\n\n").encode()
             # Two chunks of an event: nothing may lean on chunks being events.
             for part in (body[: len(body) // 2], body[len(body) // 2 :]):
                 self.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")

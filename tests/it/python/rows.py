@@ -29,7 +29,7 @@ def single(value):
 
 def without_nulls(value):
     """A struct has every column of its table: those without a value in this row count as not there."""
-    if isinstance(value, dict):
+    if isinstance(value, dict) and "$json" not in value:
         return {key: without_nulls(item) for key, item in value.items() if item is not None}
     return value
 
