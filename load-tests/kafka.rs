@@ -286,7 +286,7 @@ fn produce() {
             root: weir::log::Root::default(),
         };
         let logs = Logs::open(&data, options).expect("the log");
-        let ledger = Ledger::open(&data.join("ledger"), logs.totals().calls).expect("the ledger");
+        let ledger = Ledger::open(&data.join("ledger"), logs.totals().logged()).expect("the ledger");
         for n in 0..rows() {
             logs.append(Recorded {
                 ticket: ledger.see(),

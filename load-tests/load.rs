@@ -309,7 +309,7 @@ fn lay_down(dir: &Path, rows: u64, content_type: ContentType, value: &Bytes) -> 
     // `weir drain --once` runs in `dir`, so its data folder is this one by another name.
     let options = Options { log: config.log.clone(), lanes: 1, reader: ReaderKind::Drain, root: Root::folder(root) };
     let logs = Logs::open(&data, options).expect("the log");
-    let ledger = Ledger::open(&data.join("ledger"), logs.totals().calls).expect("the ledger");
+    let ledger = Ledger::open(&data.join("ledger"), logs.totals().logged()).expect("the ledger");
     let (begun, before) = (Instant::now(), cpu(std::process::id()));
     for _ in 0..rows {
         logs.append(Recorded {

@@ -14,6 +14,8 @@ pub struct Status {
     /// Seconds since the process started.
     pub uptime_seconds: f64,
     pub calls: Calls,
+    #[serde(default)]
+    pub feedback: Feedback,
     pub rows: Rows,
     /// Bytes of the log's segments on disk.
     pub log_bytes: u64,
@@ -35,6 +37,15 @@ pub struct Calls {
     pub pending: u64,
     pub dropped: BTreeMap<String, u64>,
     pub unsampled: u64,
+}
+
+/// `seen = logged + pending + dropped`, each feedback of a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Feedback {
+    pub seen: u64,
+    pub logged: u64,
+    pub pending: u64,
+    pub dropped: BTreeMap<String, u64>,
 }
 
 /// `appended = delivered + backlog` and `consumed = stored + resent`.
@@ -164,14 +175,35 @@ impl Lane {
     }
 }
 
+/// The reasons that there were.
+fn dropped(counted: &ledger::Calls) -> BTreeMap<String, u64> {
+    ledger::Reason::ALL
+        .iter()
+        .map(|reason| (reason.word().to_string(), counted.dropped[*reason as usize]))
+        .filter(|(_, count)| *count > 0)
+        .collect()
+}
+
+impl Feedback {
+    pub fn of(counted: &ledger::Calls) -> Feedback {
+        let (seen, logged, pending) = (counted.seen, counted.logged, counted.pending());
+        Feedback { seen, logged, pending, dropped: dropped(counted) }
+    }
+
+    pub fn dropped_sum(&self) -> u64 {
+        self.dropped.values().sum()
+    }
+
+    /// The first equation, of feedback.
+    pub fn balanced(&self) -> bool {
+        self.seen == self.logged + self.pending + self.dropped_sum()
+    }
+}
+
 impl Calls {
     pub fn of(calls: &ledger::Calls) -> Calls {
-        let dropped = ledger::Reason::ALL
-            .iter()
-            .map(|reason| (reason.word().to_string(), calls.dropped[*reason as usize]))
-            .filter(|(_, count)| *count > 0)
-            .collect();
-        Calls { seen: calls.seen, logged: calls.logged, pending: calls.pending(), dropped, unsampled: calls.unsampled }
+        let (seen, logged, pending) = (calls.seen, calls.logged, calls.pending());
+        Calls { seen, logged, pending, dropped: dropped(calls), unsampled: calls.unsampled }
     }
 
     pub fn dropped_sum(&self) -> u64 {
@@ -202,7 +234,8 @@ impl Rows {
 impl Status {
     /// Whether the equations hold and nothing is under way.
     pub fn settled(&self) -> bool {
-        self.calls.balanced() && self.rows.balanced() && self.calls.pending == 0 && self.rows.backlog == 0
+        let balanced = self.calls.balanced() && self.feedback.balanced() && self.rows.balanced();
+        balanced && self.calls.pending == 0 && self.feedback.pending == 0 && self.rows.backlog == 0
     }
 
     /// The screen of `weir status`.
@@ -224,6 +257,19 @@ impl Status {
         ));
         for (reason, dropped) in &calls.dropped {
             line(format!("        dropped {}: {reason}", count(*dropped)));
+        }
+        let feedback = &self.feedback;
+        if feedback.seen > 0 {
+            line(format!(
+                "feedback seen {} = logged {} + pending {} + dropped {}",
+                count(feedback.seen),
+                count(feedback.logged),
+                count(feedback.pending),
+                count(feedback.dropped_sum())
+            ));
+            for (reason, dropped) in &feedback.dropped {
+                line(format!("        dropped {}: {reason}", count(*dropped)));
+            }
         }
         line(format!(
             "rows    appended {} = delivered {} + backlog {}",

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::feedback::FeedbackDesk;
 use crate::admin::Answers;
-use crate::admin::status::{Calls, Lane, Partition, Rows, Status, count, now_ms, seconds};
+use crate::admin::status::{Calls, Feedback, Lane, Partition, Rows, Status, count, now_ms, seconds};
 use crate::drain::status::SLOW_AFTER;
 use crate::drain::{Drain, Watch};
 use crate::gateway::Gateway;
@@ -27,6 +28,8 @@ pub struct Stages {
     logs: Logs,
     meters: Meters,
     handoff: Sender,
+    /// `None`: no route takes feedback.
+    feedback: Option<Arc<FeedbackDesk>>,
     gateway: Option<Gateway>,
     /// Taken out when they stop.
     publisher: Mutex<Option<Publisher>>,
@@ -47,6 +50,7 @@ impl Stages {
         logs: Logs,
         meters: Meters,
         handoff: Sender,
+        feedback: Option<Arc<FeedbackDesk>>,
         gateway: Option<Gateway>,
         publisher: Option<Publisher>,
         drain: Option<Drain>,
@@ -58,6 +62,7 @@ impl Stages {
             logs,
             meters,
             handoff,
+            feedback,
             gateway,
             publisher: Mutex::new(publisher),
             drained: drain.as_ref().map(Drain::watch),
@@ -90,6 +95,13 @@ impl Stages {
 
     pub fn close_handoff(&self) {
         self.handoff.close();
+    }
+
+    /// Ends the feedback thread: what was posted is handed to the log.
+    pub fn stop_feedback(&self) {
+        if let Some(feedback) = &self.feedback {
+            feedback.stop();
+        }
     }
 
     pub fn flush_logs(&self) {
@@ -140,13 +152,20 @@ impl Stages {
 
     fn snapshot(&self) -> Snapshot {
         let status = self.status();
-        let calls = self.ledger.calls();
+        let (calls, feedback) = (self.ledger.calls(), self.ledger.feedback());
+        let dropped = |counted: &ledger::Calls| {
+            ledger::Reason::ALL.map(|reason| (reason.word(), counted.dropped[reason as usize])).to_vec()
+        };
         Snapshot {
             seen: calls.seen,
             logged: calls.logged,
             unsampled: calls.unsampled,
             pending: calls.pending(),
-            dropped: ledger::Reason::ALL.map(|reason| (reason.word(), calls.dropped[reason as usize])).to_vec(),
+            dropped: dropped(&calls),
+            feedback_seen: feedback.seen,
+            feedback_logged: feedback.logged,
+            feedback_pending: feedback.pending(),
+            feedback_dropped: dropped(&feedback),
             appended: status.rows.appended,
             delivered: status.rows.delivered,
             shortened: status.publisher.iter().map(|lane| lane.shortened).sum(),
@@ -273,6 +292,7 @@ impl Answers for Stages {
             pid: std::process::id(),
             uptime_seconds: self.started.elapsed().as_secs_f64(),
             calls: Calls::of(&self.ledger.calls()),
+            feedback: Feedback::of(&self.ledger.feedback()),
             trouble: self.trouble(&lanes, &partitions),
             rows,
             log_bytes: self.logs.totals().bytes,

@@ -3,6 +3,7 @@
 //! Only this module knows all the others. In: a [`Config`]. Out: an [`App`] that serves until [`App::stop`].
 
 mod answers;
+mod feedback;
 mod moves;
 pub mod once;
 mod recorders;
@@ -30,6 +31,7 @@ use crate::source::lane::Lanes;
 use crate::telemetry::Meters;
 
 use answers::Stages;
+use feedback::FeedbackDesk;
 pub use moves::MoveError;
 use recorders::Recorders;
 pub use run_file::RunFile;
@@ -102,7 +104,7 @@ impl App {
             .map_err(AppError::Thread)?;
         let store = open_store(&config, control.handle())?;
         let logs = open_logs(&config, store.as_ref().map(|opened| &opened.store), control.handle())?;
-        let ledger = Ledger::open(&config.data_dir.join("ledger"), logs.totals().calls).map_err(AppError::Ledger)?;
+        let ledger = Ledger::open(&config.data_dir.join("ledger"), logs.totals().logged()).map_err(AppError::Ledger)?;
         let meters = Meters::new();
         let (drain, kafka) = start_drain(&config, &logs, store, &meters)?;
         let publisher = match &config.kafka {
@@ -121,10 +123,12 @@ impl App {
         let discovery = Discovery::start(control.handle(), told, questions);
         let recorders =
             Recorders::start(config.recorders, receiver, recorder, logs.clone()).map_err(AppError::Thread)?;
+        let feedback = FeedbackDesk::of(&config, &ledger, &logs).map_err(AppError::Thread)?;
         let gateway = if config.roles.gateway {
             let parts = Parts {
                 ledger: ledger.clone(),
                 offer: Arc::new(sender.clone()),
+                feedback: feedback.as_ref().map(FeedbackDesk::taker),
                 meters: meters.clone(),
                 capture_bytes: config.memory.capture_bytes,
                 workers: workers_for(std::thread::available_parallelism().map_or(1, usize::from)),
@@ -134,7 +138,7 @@ impl App {
         } else {
             None
         };
-        let stages = Stages::new(ledger, logs, meters, sender, gateway, publisher, drain, kafka);
+        let stages = Stages::new(ledger, logs, meters, sender, feedback, gateway, publisher, drain, kafka);
         let admin = Admin::start(control.handle(), config.admin.address, stages.clone()).map_err(AppError::Admin)?;
         // Only `weir status` and `weir drain --once` miss it; a full disk must not keep predictions from being served.
         let run_file = RunFile::write(&config.data_dir, admin.address(), stages.address())
@@ -282,23 +286,24 @@ fn drain_config(config: &Config, meters: &Meters, store_tested: bool) -> drain::
 fn topics(config: &Config, logged: impl Fn() -> Vec<String> + Send + Sync + 'static) -> TopicPicker {
     let named: Vec<String> = config.drain.topics.iter().filter(|t| !t.contains("{model}")).cloned().collect();
     let own: Vec<String> = config.drain.topics.iter().filter(|t| t.contains("{model}")).cloned().collect();
-    let template = config.kafka.as_ref().map_or("{model}".to_string(), |kafka| kafka.topic.clone());
-    let routes: Vec<String> = config.routes.iter().map(|r| r.model.clone().unwrap_or_else(|| r.name.clone())).collect();
-    TopicPicker::new(move || {
+    // Feedback may come days after the first prediction, if ever: until then nobody misses its topic.
+    let (feedback, routes): (Vec<String>, Vec<String>) =
+        config.route_topics().into_iter().partition(|topic| crate::config::is_feedback_topic(topic));
+    let optional = if own.is_empty() { Vec::new() } else { feedback };
+    let picker = TopicPicker::new(move || {
         let mut topics = named.clone();
         if !own.is_empty() {
-            topics.extend(routes.iter().map(|model| template.replace("{model}", model)));
+            topics.extend(routes.iter().cloned());
             topics.extend(logged());
         }
         topics.sort();
         topics.dedup();
         topics
-    })
+    });
+    picker.optional(optional)
 }
 
 fn recorder(config: &Config) -> Result<Recorder, AppError> {
-    let template = config.kafka.as_ref().map_or("{model}".to_string(), |kafka| kafka.topic.clone());
-    let cut = config.kafka.as_ref().map(|kafka| kafka.record_bytes_max);
     let key = if config.routes.iter().any(|route| !route.redact.is_empty()) {
         run_file::redact_key(&config.data_dir)
             .map_err(|source| AppError::DataDir { path: config.data_dir.join("redact.key"), source })?
@@ -307,8 +312,15 @@ fn recorder(config: &Config) -> Result<Recorder, AppError> {
     };
     // A topic that nobody makes would hold its rows back for ever: then the route's topic takes them.
     let free_topics = config.kafka.as_ref().is_none_or(|kafka| kafka.create_topics.is_some());
-    let message_key = config.kafka.as_ref().and_then(|kafka| kafka.key.clone());
     let format = config.kafka.as_ref().map_or(Format::Json, |kafka| kafka.format);
-    let recorder = Recorder::new(config.models_max, template, cut, key).topics_from_clients(free_topics);
-    Ok(recorder.key(message_key).format(format))
+    let recorder = Recorder::new(config.models_max, config.topic_template().to_owned(), record_bytes_max(config), key);
+    Ok(recorder.topics_from_clients(free_topics).key(message_key(config)).format(format))
+}
+
+fn record_bytes_max(config: &Config) -> Option<usize> {
+    config.kafka.as_ref().map(|kafka| kafka.record_bytes_max)
+}
+
+fn message_key(config: &Config) -> Option<crate::config::KeyField> {
+    config.kafka.as_ref().and_then(|kafka| kafka.key.clone())
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{AppError, Opened, drain_config, open_logs, open_store, topics};
 use crate::admin::Status;
-use crate::admin::status::{Calls, Partition, now_ms};
+use crate::admin::status::{Calls, Feedback, Partition, now_ms};
 use crate::config::{Config, Kafka};
 use crate::drain::generation::{self, GenerationError, Now};
 use crate::drain::status::PartitionState;
@@ -76,7 +76,7 @@ pub fn drain(once: Once<'_>) -> Result<Status, OnceError> {
 fn from_log(once: Once<'_>, opened: Opened, control: &tokio::runtime::Handle) -> Result<Status, OnceError> {
     let (config, Opened { store, tested }) = (once.config, opened);
     let logs = open_logs(config, Some(&store), control)?;
-    let ledger = Ledger::open(&config.data_dir.join("ledger"), logs.totals().calls).map_err(AppError::Ledger)?;
+    let ledger = Ledger::open(&config.data_dir.join("ledger"), logs.totals().logged()).map_err(AppError::Ledger)?;
     if once.new_generation {
         // The log's lock is held.
         let mut alone = |_: &mut dyn FnMut(&str)| Ok(());
@@ -88,6 +88,7 @@ fn from_log(once: Once<'_>, opened: Opened, control: &tokio::runtime::Handle) ->
     let mut status = end(drain, done)?;
     let log = logs.totals();
     status.calls = Calls::of(&ledger.calls());
+    status.feedback = Feedback::of(&ledger.feedback());
     status.rows.appended = log.rows;
     status.rows.delivered = log.delivered;
     status.rows.backlog = log.rows.saturating_sub(log.delivered);

@@ -117,6 +117,7 @@ pub(super) fn walk(stages: &Arc<Stages>, recorders: Option<Recorders>, config: &
             if let Some(recorders) = recorders {
                 recorders.join();
             }
+            s.stop_feedback();
             s.flush_logs();
             String::new()
         }),

@@ -106,7 +106,11 @@ fn upstream_line(route: &crate::config::Route) -> Line {
         .and_then(|mut found| found.next().ok_or_else(|| std::io::Error::other("no address for that name")))
         .and_then(|address| TcpStream::connect_timeout(&address, route.timeouts.connect));
     match connected {
-        Ok(_) => good("upstream", format!("{}  http://{target}  {} ms", route.name, begun.elapsed().as_millis())),
+        Ok(_) => {
+            let takes =
+                route.feedback.as_ref().map_or(String::new(), |feedback| format!("  feedback at {}", feedback.path));
+            good("upstream", format!("{}  http://{target}  {} ms{takes}", route.name, begun.elapsed().as_millis()))
+        }
         Err(error) => bad(
             "upstream",
             format!("{}  http://{target}: {error}", route.name),
@@ -125,10 +129,7 @@ fn kafka_lines(config: &Config, kafka: &Kafka) -> Vec<Line> {
         }
     };
     let mut lines = vec![good("kafka", format!("{} broker(s) at {brokers}", metadata.brokers().len()))];
-    for route in &config.routes {
-        let topic = kafka.topic.replace("{model}", route.model.as_ref().unwrap_or(&route.name));
-        lines.push(topic_line(kafka, &client, &topic));
-    }
+    lines.extend(config.route_topics().iter().map(|topic| topic_line(kafka, &client, topic)));
     lines
 }
 

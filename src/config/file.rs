@@ -110,12 +110,15 @@ pub struct Route {
     /// Constant entries of every record's `metadata`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Path on the data port where weir itself takes what became of predictions: `POST {id, truth, reward}`. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feedback: Option<String>,
     /// What is kept of a prediction.
     pub capture: Capture,
     /// Where the rows of a prediction are and what their columns are called, where bodies do not say it.
     #[serde(skip_serializing_if = "Record::is_empty")]
     pub record: Record,
-    /// What is changed before anything is written anywhere: `inputs.<key>` or `outputs.<key>`, and `drop`, `{ hash: KEY }`,
+    /// What is changed before anything is written anywhere: `inputs.<key>`, `outputs.<key>` or `truth.<key>`, and `drop`, `{ hash: KEY }`,
     /// `{ truncate: N }` or `{ mask: [email, phone, card] }`.
     #[serde(skip_serializing_if = "Ordered::is_empty")]
     pub redact: Ordered<Redaction>,

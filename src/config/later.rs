@@ -11,7 +11,6 @@ const LATER: &[(&[&str], &str)] = &[
     (&["probes"], "remove it; `/livez`, `/readyz` and `/metrics` are on `admin.address`"),
     (&["admin", "allowed_hosts"], "remove it; the admin port is on loopback only"),
     (&["admin", "tls"], "remove it; the admin port is on loopback only"),
-    (&["routes", "*", "feedback"], "remove it"),
     (&["routes", "*", "upstream", "targets"], "write one URL, `upstream: http://127.0.0.1:8000`"),
     (&["routes", "*", "upstream"], "write one URL, `upstream: http://127.0.0.1:8000`"),
     (&["telemetry"], "remove it; metrics are at `/metrics` of `admin.address`"),

@@ -31,7 +31,7 @@ pub use report::{ConfigError, Place};
 pub use secret::{Secret, Setting};
 pub use show::json_schema;
 pub use starter::init_yaml;
-pub use topics::{BadPattern, topic_pattern};
+pub use topics::{BadPattern, FEEDBACK_SUFFIX, feedback_topic, is_feedback_topic, topic_pattern};
 pub use units::Span;
 
 use std::collections::BTreeMap;
@@ -59,6 +59,23 @@ pub struct Config {
     pub drain: Drain,
     pub store: Store,
     pub roles: Roles,
+}
+
+impl Config {
+    /// The topic of a model's predictions, with `{model}` in the name's place: also the name of its log, without Kafka.
+    pub fn topic_template(&self) -> &str {
+        self.kafka.as_ref().map_or("{model}", |kafka| &kafka.topic)
+    }
+
+    /// The topics of the routes: of each its predictions', and its feedback's if it takes any.
+    pub fn route_topics(&self) -> Vec<String> {
+        let of = |route: &Route| {
+            let topic = self.topic_template().replace("{model}", route.own_model());
+            let feedback = route.feedback.as_ref().map(|_| feedback_topic(&topic));
+            std::iter::once(topic).chain(feedback)
+        };
+        self.routes.iter().flat_map(of).collect()
+    }
 }
 
 /// The data port.
@@ -106,7 +123,25 @@ pub struct Route {
     /// Constant entries of every record's `metadata`.
     pub labels: BTreeMap<String, String>,
     pub capture: Capture,
+    /// `None`: what is posted about predictions is the model server's business.
+    pub feedback: Option<Feedback>,
     pub record: Record,
+    pub redact: Vec<RedactRule>,
+}
+
+impl Route {
+    /// The model that is known without asking a call: all feedback of a route counts to it.
+    pub fn own_model(&self) -> &str {
+        self.model.as_deref().unwrap_or(&self.name)
+    }
+}
+
+/// Where a route takes what became of its predictions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Feedback {
+    /// A whole path, without a slash at its end.
+    pub path: String,
+    /// Rules for `truth`, which has the outputs' names: those of the outputs, then its own. One without keys is for all of it.
     pub redact: Vec<RedactRule>,
 }
 

@@ -11,8 +11,8 @@ use super::file::{
 };
 use super::units::{Size, Span};
 use super::{
-    CaptureMode, Config, FixedType, KafkaSasl, KafkaTls, Layout, Mechanism, RedactAction, Route, Sample, Setting, Side,
-    Store, StoreTo, TokenFrom, Verify, VersionFrom,
+    CaptureMode, Config, FixedType, KafkaSasl, KafkaTls, Layout, Mechanism, RedactAction, RedactRule, Route, Sample,
+    Setting, Side, Store, StoreTo, TokenFrom, Verify, VersionFrom,
 };
 
 /// When the model servers that most people run close a connection that is not used.
@@ -269,32 +269,37 @@ fn written_route(route: &Route) -> file::Route {
             decompressed: Size(capture.decompressed_bytes_max),
             depth: capture.depth_max,
         },
+        feedback: route.feedback.as_ref().map(|feedback| feedback.path.clone()),
         record: file::Record {
             inputs: written_layout(&route.record.inputs),
             outputs: written_layout(&route.record.outputs),
             discover: route.record.discover,
             samples: route.record.samples.iter().map(|path| path.display().to_string()).collect(),
         },
-        redact: Ordered(
-            route
-                .redact
-                .iter()
-                .map(|rule| {
-                    let side = match rule.side {
-                        Side::Inputs => "inputs",
-                        Side::Outputs => "outputs",
-                    };
-                    let action = match &rule.action {
-                        RedactAction::Drop => Redaction::Drop,
-                        RedactAction::Hash(key) => Redaction::Hash(key.reference().to_owned()),
-                        RedactAction::Truncate(chars) => Redaction::Truncate(*chars),
-                        RedactAction::Mask(kinds) => Redaction::Mask(kinds.clone()),
-                    };
-                    (format!("{side}.{}", rule.keys.join(".")), action)
-                })
-                .collect(),
-        ),
+        redact: Ordered(written_rules(route)),
     }
+}
+
+/// Of the feedback's rules the first are the outputs', which stand there already.
+fn written_rules(route: &Route) -> Vec<(String, Redaction)> {
+    let of_outputs = route.redact.iter().filter(|rule| rule.side == Side::Outputs).count();
+    let of_truth = route.feedback.iter().flat_map(|feedback| &feedback.redact[of_outputs..]);
+    let side = |rule: &RedactRule| match rule.side {
+        Side::Inputs => "inputs",
+        Side::Outputs => "outputs",
+    };
+    let rules = route.redact.iter().map(|rule| (side(rule), rule)).chain(of_truth.map(|rule| ("truth", rule)));
+    let written = rules.map(|(of, rule)| {
+        let action = match &rule.action {
+            RedactAction::Drop => Redaction::Drop,
+            RedactAction::Hash(key) => Redaction::Hash(key.reference().to_owned()),
+            RedactAction::Truncate(chars) => Redaction::Truncate(*chars),
+            RedactAction::Mask(kinds) => Redaction::Mask(kinds.clone()),
+        };
+        let target = std::iter::once(of).chain(rule.keys.iter().map(String::as_str));
+        (target.collect::<Vec<_>>().join("."), action)
+    });
+    written.collect()
 }
 
 fn written_layout(layout: &Layout) -> file::Layout {

@@ -1,6 +1,19 @@
-//! How a text of `drain.topics` is read: a name, or a pattern over all names.
+//! How a text of `drain.topics` is read: a name, or a pattern over all names; and which topics are those of feedback.
 
 use regex::Regex;
+
+/// Ends the name of the topic (and table) of a model's feedback, and no other's.
+pub const FEEDBACK_SUFFIX: &str = ".feedback";
+
+/// The topic of the feedback of a model whose predictions are on `topic`.
+pub fn feedback_topic(topic: &str) -> String {
+    format!("{topic}{FEEDBACK_SUFFIX}")
+}
+
+/// Whether a topic is one of feedback.
+pub fn is_feedback_topic(topic: &str) -> bool {
+    topic.ends_with(FEEDBACK_SUFFIX)
+}
 
 /// A pattern that cannot be read.
 #[derive(Debug, thiserror::Error)]

@@ -175,7 +175,7 @@ fn verify_table(store: &dyn Store, table: &str, deep: bool) -> Result<Option<Tab
             continue;
         }
         if deep {
-            deep::check(store, &contents, &mut found)?;
+            deep::check(store, table, &contents, &mut found)?;
         }
         return Ok(Some(found));
     }

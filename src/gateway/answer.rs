@@ -1,12 +1,13 @@
 //! The answers that weir makes itself: one table from what went wrong to status, code and sentence.
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use serde_json::json;
 
 use super::exchange::Outcome;
 use super::headers::{Refusal, WEIR_ERROR};
+use crate::ledger::Reason;
 
 /// What went wrong, as far as the client is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,18 +26,27 @@ pub(super) enum Failure {
     UpstreamTimeout,
     /// What the model server did.
     UpstreamAborted(String),
+    /// A path of feedback, and no POST.
+    NoPost,
+    BadFeedback(String),
+    FeedbackTooLarge(String),
+    /// Feedback that has no room in memory now.
+    NoRoom,
+    /// Feedback that is not in the log.
+    NotKept(Reason),
 }
 
 impl Failure {
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Failure::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Failure::BadRequest(_) | Failure::BadFeedback(_) => StatusCode::BAD_REQUEST,
+            Failure::NoPost => StatusCode::METHOD_NOT_ALLOWED,
             Failure::NotForwarded(_) => StatusCode::NOT_IMPLEMENTED,
             Failure::NoRoute => StatusCode::NOT_FOUND,
             Failure::Loop => StatusCode::LOOP_DETECTED,
-            Failure::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Failure::BodyTooLarge { .. } | Failure::FeedbackTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Failure::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Failure::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Failure::Overloaded | Failure::NoRoom | Failure::NotKept(_) => StatusCode::SERVICE_UNAVAILABLE,
             Failure::UpstreamConnect(_) | Failure::UpstreamAborted(_) => StatusCode::BAD_GATEWAY,
             Failure::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -49,9 +59,12 @@ impl Failure {
             Failure::NotForwarded(_) => "not_forwarded",
             Failure::NoRoute => "no_route",
             Failure::Loop => "loop",
-            Failure::BodyTooLarge { .. } => "body_too_large",
+            Failure::BodyTooLarge { .. } | Failure::FeedbackTooLarge(_) => "body_too_large",
             Failure::BodyTimeout => "body_timeout",
-            Failure::Overloaded => "overloaded",
+            Failure::Overloaded | Failure::NoRoom => "overloaded",
+            Failure::NoPost => "no_post",
+            Failure::BadFeedback(_) => "bad_feedback",
+            Failure::NotKept(reason) => reason.word(),
             Failure::UpstreamConnect(_) => "upstream_connect",
             Failure::UpstreamTimeout => "upstream_timeout",
             Failure::UpstreamAborted(_) => "upstream_aborted",
@@ -69,6 +82,15 @@ impl Failure {
             Failure::UpstreamConnect(why) => format!("the model server cannot be reached: {why}"),
             Failure::UpstreamTimeout => "the model server did not answer in time".to_owned(),
             Failure::UpstreamAborted(why) => format!("the model server {why}"),
+            Failure::NoPost => "this is a path of feedback; send it by POST, as JSON with `id` and `truth`".to_owned(),
+            Failure::BadFeedback(why) | Failure::FeedbackTooLarge(why) => why.clone(),
+            Failure::NoRoom => "there is no room for feedback in memory now; send it again in a moment".to_owned(),
+            Failure::NotKept(reason) => {
+                format!(
+                    "the feedback could not be kept ({}): nothing of it is recorded; send it again later",
+                    reason.word()
+                )
+            }
         }
     }
 
@@ -85,7 +107,12 @@ impl Failure {
     fn closes(&self) -> bool {
         matches!(
             self,
-            Failure::BadRequest(_) | Failure::NotForwarded(_) | Failure::BodyTooLarge { .. } | Failure::BodyTimeout
+            Failure::BadRequest(_)
+                | Failure::NotForwarded(_)
+                | Failure::BodyTooLarge { .. }
+                | Failure::BodyTimeout
+                | Failure::NoPost
+                | Failure::FeedbackTooLarge(_)
         )
     }
 
@@ -97,8 +124,11 @@ impl Failure {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(WEIR_ERROR, HeaderValue::from_static(self.code()));
-        if matches!(self, Failure::Overloaded) {
+        if matches!(self, Failure::Overloaded | Failure::NoRoom | Failure::NotKept(_)) {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if matches!(self, Failure::NoPost) {
+            headers.insert(ALLOW, HeaderValue::from_static("POST"));
         }
         if self.closes() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));

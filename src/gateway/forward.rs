@@ -19,6 +19,7 @@ use super::call::{Call, Fault, Record};
 use super::clock::{self, Sleep};
 use super::connection::Busy;
 use super::exchange::Keep;
+use super::feedback::{self, Posting, TakeFeedback};
 use super::headers::{self, Additions, Seen, WEIR_ID, Wish};
 use super::ids;
 use super::pool::{self, Lease};
@@ -36,6 +37,7 @@ pub(super) struct Shared {
     pub(super) listen: Listen,
     pub(super) table: Table,
     pub(super) ledger: Ledger,
+    pub(super) feedback: Option<Arc<dyn TakeFeedback>>,
     pub(super) meters: Meters,
     /// What this gateway says in `via`; nobody else's.
     pub(super) via: HeaderValue,
@@ -67,7 +69,10 @@ pub(super) fn serve(
     async move {
         match begun {
             Ok(begun) => proceed(&client, begun).await,
-            Err(refused) => Ok(*refused),
+            Err(instead) => match *instead {
+                Instead::Refused(answer) => Ok(answer),
+                Instead::Feedback(posting) => Ok(Box::pin(feedback::serve(&client.shared, posting)).await),
+            },
         }
     }
 }
@@ -82,12 +87,18 @@ struct Begun {
     busy: Busy,
 }
 
-/// Looks over the head and, if a route takes it, counts it; else the refusal.
-fn begin(shared: &Shared, request: Request<Incoming>, busy: Busy) -> Result<Begun, Box<Response<AnswerBody>>> {
+/// What becomes of a request that is not forwarded.
+enum Instead {
+    Refused(Response<AnswerBody>),
+    Feedback(Posting),
+}
+
+/// Looks over the head and, if a route takes it, counts it; else what happens instead.
+fn begin(shared: &Shared, request: Request<Incoming>, busy: Busy) -> Result<Begun, Box<Instead>> {
     let started = Instant::now();
     let (head, body) = request.into_parts();
     let absolute = head.uri.authority().is_some();
-    let refused = |failure, body, busy| Err(Box::new(refuse(shared, failure, body, busy)));
+    let refused = |failure, body, busy| Err(Box::new(Instead::Refused(refuse(shared, failure, body, busy))));
     let seen = match headers::inspect(&head.method, head.version, absolute, &head.headers) {
         Ok(_) if can_escape(head.uri.path()) => {
             let why = "the path has `.` or `..` segments, or a zero byte";
@@ -99,6 +110,9 @@ fn begin(shared: &Shared, request: Request<Incoming>, busy: Busy) -> Result<Begu
         Ok(seen) => seen,
         Err(refusal) => return refused(refusal.into(), body, busy),
     };
+    if let Some(route) = shared.table.feedback(head.uri.path()) {
+        return Err(Box::new(Instead::Feedback(Posting { route: route.clone(), head, body, busy })));
+    }
     let Some(route) = shared.table.find(head.uri.path()) else {
         return refused(Failure::NoRoute, body, busy);
     };
@@ -106,7 +120,7 @@ fn begin(shared: &Shared, request: Request<Incoming>, busy: Busy) -> Result<Begu
     let predicts = route.predicts(&head.method, head.uri.path());
     // First of all, before anything can fail.
     let ticket = (predicts && route.captures).then(|| shared.ledger.see());
-    let arrived_at_us = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_micros() as i64);
+    let arrived_at_us = now_us();
     let id = ids::call_id(arrived_at_us);
     let wish = if route.config.capture.header_allowed { seen.wish } else { Wish::Nothing };
     let record = match (ticket, wish) {
@@ -186,11 +200,15 @@ fn refuse(shared: &Shared, failure: Failure, body: Incoming, busy: Busy) -> Resp
     if !matches!(failure, Failure::NotForwarded(_)) {
         linger(body);
     }
-    let id = ids::call_id(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_micros() as i64));
-    made(&failure, id, None, busy)
+    made(&failure, ids::call_id(now_us()), None, busy)
 }
 
-fn made(failure: &Failure, id: Uuid, call: Option<Arc<Call>>, busy: Busy) -> Response<AnswerBody> {
+/// The wall clock, microseconds since the epoch.
+pub(super) fn now_us() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_micros() as i64)
+}
+
+pub(super) fn made(failure: &Failure, id: Uuid, call: Option<Arc<Call>>, busy: Busy) -> Response<AnswerBody> {
     let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
     let text: &str = id.hyphenated().encode_lower(&mut text);
     failure.response(text).map(|body: Bytes| AnswerBody::made(body, call, busy))

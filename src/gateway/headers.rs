@@ -323,7 +323,7 @@ fn is_protected(name: &HeaderName) -> bool {
 }
 
 /// Takes every `x-weir-*` field off and returns the tags among them.
-fn take_tags(headers: &mut HeaderMap) -> Vec<(String, String)> {
+pub(super) fn take_tags(headers: &mut HeaderMap) -> Vec<(String, String)> {
     let names: Vec<HeaderName> =
         headers.keys().filter(|name| name.as_str().starts_with(WEIR_PREFIX)).cloned().collect();
     let mut tags = Vec::new();

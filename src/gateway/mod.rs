@@ -6,7 +6,10 @@
 //! bodies stream through a tee (`tee`) that keeps a capped copy within one byte budget (`budget`). What is measured
 //! on the way meets in a `call::Call`, which becomes the exchange when the last part of it is let go.
 //!
-//! Nothing here waits for a recorder, parses a body, or knows Kafka.
+//! A request at a route's feedback path goes no further than `feedback`: its body is handed on as it is, and the answer waits
+//! for the log, for that is what its client asks.
+//!
+//! Nothing else here waits for a recorder; nothing parses a body, or knows Kafka.
 
 mod admit;
 mod answer;
@@ -16,6 +19,7 @@ mod clock;
 mod connection;
 mod copy;
 pub mod exchange;
+pub mod feedback;
 mod forward;
 mod headers;
 mod ids;
@@ -35,6 +39,7 @@ use crate::ledger::Ledger;
 use crate::telemetry::Meters;
 use budget::Budget;
 use exchange::Offer;
+use feedback::TakeFeedback;
 use forward::Shared;
 pub use route::forwarded_path;
 use route::{RouteState, Table};
@@ -44,6 +49,8 @@ pub struct Parts {
     pub ledger: Ledger,
     /// Takes every call's exchange; the handoff.
     pub offer: Arc<dyn Offer>,
+    /// Takes what is posted at feedback paths; `None`: no route names one.
+    pub feedback: Option<Arc<dyn TakeFeedback>>,
     pub meters: Meters,
     /// Bytes of all body copies together, in flight and waiting (`memory.capture`).
     pub capture_bytes: u64,
@@ -90,7 +97,7 @@ pub enum StartError {
 impl Gateway {
     /// Binds the data port and serves it, on threads of its own. May be called from any thread.
     pub fn start(listen: Listen, routes: Vec<Arc<Route>>, parts: Parts) -> Result<Gateway, StartError> {
-        let Parts { ledger, offer, meters, capture_bytes, workers } = parts;
+        let Parts { ledger, offer, feedback, meters, capture_bytes, workers } = parts;
         let budget = Budget::new(capture_bytes);
         let mut states = Vec::with_capacity(routes.len());
         for (index, route) in routes.into_iter().enumerate() {
@@ -99,7 +106,7 @@ impl Gateway {
         }
         let listener = listen::bind(listen.address)?;
         let address = listener.local_addr().map_err(|source| StartError::Bind { address: listen.address, source })?;
-        let shared = Arc::new(Shared { listen, table: Table::new(states), ledger, meters, via: ids::via() });
+        let shared = Arc::new(Shared { listen, table: Table::new(states), ledger, feedback, meters, via: ids::via() });
         let (until, stopping) = watch::channel(None);
         let threads = listen::start(listener, &shared, workers.max(1), &stopping)?;
         Ok(Gateway { address, shared, budget, until, threads: Mutex::new(Some(threads)) })

@@ -83,12 +83,26 @@ pub fn forwarded_path(route: &Route, path: &str) -> String {
 /// The routes of one gateway, the longest path first.
 pub(super) struct Table {
     routes: Vec<Arc<RouteState>>,
+    takes_feedback: bool,
 }
 
 impl Table {
     pub(super) fn new(mut routes: Vec<Arc<RouteState>>) -> Table {
         routes.sort_by_key(|route| std::cmp::Reverse(route.config.path.trim_end_matches('/').len()));
-        Table { routes }
+        let takes_feedback = routes.iter().any(|route| route.config.feedback.is_some());
+        Table { routes, takes_feedback }
+    }
+
+    /// The route whose feedback is taken at this path: the one that names it, or one that names any and has it below its own
+    /// as Seldon's clients know it.
+    pub(super) fn feedback(&self, path: &str) -> Option<&Arc<RouteState>> {
+        if !self.takes_feedback {
+            return None;
+        }
+        let path = path.trim_end_matches('/');
+        let names = |route: &&Arc<RouteState>| route.config.feedback.as_ref().is_some_and(|named| named.path == path);
+        let seldon = || self.find(path).filter(|route| route.config.feedback.is_some() && is_seldon_feedback(path));
+        self.routes.iter().find(names).or_else(seldon)
     }
 
     /// The route with the longest path that is a prefix of whole segments.
@@ -154,6 +168,10 @@ pub(super) fn can_escape(path: &str) -> bool {
         left = rest;
     }
     matches!(dots, Some(1 | 2))
+}
+
+fn is_seldon_feedback(path: &str) -> bool {
+    path.ends_with("/api/v1.0/feedback") || path.ends_with("/api/v0.1/feedback")
 }
 
 /// Whether a path below a route's prefix is for something else than predictions: health, metadata, metrics, pages.

@@ -30,7 +30,7 @@ fn exchange(ledger: &Ledger, route: &Arc<crate::config::Route>, length: usize) -
 
 fn ledger() -> (tempfile::TempDir, Ledger, Arc<crate::config::Route>) {
     let folder = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(&folder.path().join("ledger"), 0).unwrap();
+    let ledger = Ledger::open(&folder.path().join("ledger"), crate::ledger::Logged::default()).unwrap();
     (folder, ledger, Arc::new(crate::gateway::test_route(([127, 0, 0, 1], 1).into())))
 }
 

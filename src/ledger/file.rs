@@ -6,6 +6,8 @@
 //!  64  seen      u64      each group on a cache line of its own
 //! 128  unsampled u64
 //! 192  dropped   u64 x 64 by `Reason`; slots of reasons that do not exist yet are zero
+//! 704  seen      u64      the same of feedbacks, of which none is unsampled; zero in a file of an older weir
+//! 768  dropped   u64 x 64
 //! ```
 //!
 //! Numbers are in the machine's byte order: the file belongs to its `data_dir` and does not travel without it.
@@ -18,7 +20,7 @@ use std::sync::atomic::AtomicU64;
 
 use memmap2::{MmapOptions, MmapRaw};
 
-use super::{LedgerError, Reason};
+use super::{Group, LedgerError, Reason};
 
 const MAGIC: &[u8; 8] = b"weirldgr";
 const VERSION: u32 = 1;
@@ -26,7 +28,25 @@ const FILE_BYTES: usize = 4096;
 const SEEN_AT: usize = 64;
 const UNSAMPLED_AT: usize = 128;
 const DROPPED_AT: usize = 192;
+const FEEDBACK_SEEN_AT: usize = 704;
+const FEEDBACK_DROPPED_AT: usize = 768;
 const DROPPED_SLOTS: usize = 64;
+
+impl Group {
+    fn seen_at(self) -> usize {
+        match self {
+            Group::Calls => SEEN_AT,
+            Group::Feedback => FEEDBACK_SEEN_AT,
+        }
+    }
+
+    fn dropped_at(self) -> usize {
+        match self {
+            Group::Calls => DROPPED_AT,
+            Group::Feedback => FEEDBACK_DROPPED_AT,
+        }
+    }
+}
 
 /// The counters of one open file.
 pub(super) struct Counters {
@@ -50,16 +70,16 @@ impl Counters {
         Ok(Counters { map })
     }
 
-    pub(super) fn seen(&self) -> &AtomicU64 {
-        self.slot(SEEN_AT)
+    pub(super) fn seen(&self, of: Group) -> &AtomicU64 {
+        self.slot(of.seen_at())
     }
 
     pub(super) fn unsampled(&self) -> &AtomicU64 {
         self.slot(UNSAMPLED_AT)
     }
 
-    pub(super) fn dropped(&self, reason: Reason) -> &AtomicU64 {
-        self.slot(DROPPED_AT + 8 * reason as usize)
+    pub(super) fn dropped(&self, of: Group, reason: Reason) -> &AtomicU64 {
+        self.slot(of.dropped_at() + 8 * reason as usize)
     }
 
     #[expect(
@@ -116,15 +136,18 @@ fn check(path: &Path, file: &File) -> Result<Found, LedgerError> {
     }
     let word = |offset: usize| u64::from_ne_bytes(bytes[offset..offset + 8].try_into().expect("eight bytes"));
     let known = Reason::ALL.len();
-    if (known..DROPPED_SLOTS).any(|slot| word(DROPPED_AT + 8 * slot) != 0) {
+    let beyond = |of: Group| (known..DROPPED_SLOTS).any(|slot| word(of.dropped_at() + 8 * slot) != 0);
+    if Group::ALL.into_iter().any(beyond) {
         return Err(LedgerError::Newer {
             path: path.to_owned(),
             why: "it counts reasons this one does not know".to_owned(),
         });
     }
     // No machine counts this far: such a number is damage, and would make every sum wrong.
-    let counted = [SEEN_AT, UNSAMPLED_AT].into_iter().chain((0..known).map(|slot| DROPPED_AT + 8 * slot));
-    if counted.into_iter().any(|offset| word(offset) > u64::MAX >> 8) {
+    let of_group =
+        |of: Group| std::iter::once(of.seen_at()).chain((0..known).map(move |slot| of.dropped_at() + 8 * slot));
+    let mut counted = Group::ALL.into_iter().flat_map(of_group).chain([UNSAMPLED_AT]);
+    if counted.any(|offset| word(offset) > u64::MAX >> 8) {
         return Err(damaged("a counter is impossibly high".to_owned()));
     }
     Ok(Found::Ledger)

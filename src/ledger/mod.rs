@@ -3,6 +3,9 @@
 //! `seen = logged + pending + dropped{reason} + unsampled`. `seen`, `dropped` and `unsampled` live in a small
 //! memory-mapped file (`file.rs`), counted before anything can fail; `logged` is never in it: the log itself knows.
 //!
+//! Feedbacks are counted likewise and apart, each one of a list: `seen = logged + pending + dropped{reason}`. A list is one
+//! entry of the log, so it is in the log whole or not at all.
+//!
 //! At open the two are joined. More seen than settled: the dead process held those calls, they become
 //! `dropped{crash}`. Less seen than settled: a power cut took the file's last state but not the log's, `seen` is raised.
 
@@ -14,7 +17,33 @@ mod file;
 
 use file::Counters;
 
-/// Why a call has no record. The discriminant is the slot in the ledger's file: only ever append.
+/// What is counted by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+enum Group {
+    Calls = 0,
+    Feedback = 1,
+}
+
+impl Group {
+    const ALL: [Group; 2] = [Group::Calls, Group::Feedback];
+
+    fn word(self) -> &'static str {
+        match self {
+            Group::Calls => "calls",
+            Group::Feedback => "feedbacks",
+        }
+    }
+}
+
+/// What the log holds when a ledger is opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Logged {
+    pub calls: u64,
+    pub feedback: u64,
+}
+
+/// Why a call, or a feedback, has no record. The discriminant is the slot in the ledger's file: only ever append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Reason {
@@ -59,7 +88,7 @@ impl Reason {
     }
 }
 
-/// The first equation's counters. `pending` is derived: `seen - logged - dropped - unsampled`.
+/// The first equation's counters, of calls or of feedbacks. `pending` is derived: `seen - logged - dropped - unsampled`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Calls {
     pub seen: u64,
@@ -112,7 +141,8 @@ pub struct Ledger {
 
 struct Inner {
     counters: Counters,
-    logged: AtomicU64,
+    /// By [`Group`].
+    logged: [AtomicU64; Group::ALL.len()],
 }
 
 impl Ledger {
@@ -124,95 +154,154 @@ impl Ledger {
     /// # Errors
     /// A file that is short, foreign or damaged is refused and left as it is. An empty or all-zero file, which is what
     /// a power cut leaves of one that was never synced, is made anew with a warning.
-    pub fn open(path: &Path, logged: u64) -> Result<Ledger, LedgerError> {
+    pub fn open(path: &Path, logged: Logged) -> Result<Ledger, LedgerError> {
         let counters = Counters::open(path)?;
-        let inner = Inner { counters, logged: AtomicU64::new(logged) };
-        let calls = inner.calls();
-        let settled = calls.settled();
-        if calls.seen > settled {
-            let crashed = calls.seen - settled;
-            inner.counters.dropped(Reason::Crash).fetch_add(crashed, Ordering::AcqRel);
-            tracing::warn!(
-                calls = crashed,
-                "counted {crashed} calls as dropped{{crash}}: the last process had not logged them"
-            );
-        } else if settled > calls.seen {
-            inner.counters.seen().store(settled, Ordering::Release);
-            tracing::warn!(
-                seen = calls.seen,
-                raised_to = settled,
-                "raised the ledger's seen calls: the log holds more than the ledger had seen, as after a power cut"
-            );
-        }
+        let logged = [AtomicU64::new(logged.calls), AtomicU64::new(logged.feedback)];
+        let inner = Inner { counters, logged };
+        Group::ALL.into_iter().for_each(|of| inner.join(of));
         Ok(Ledger { inner: Arc::new(inner) })
     }
 
     /// Counts a call as seen. The ticket settles it.
     pub fn see(&self) -> Ticket {
-        let number = self.inner.counters.seen().fetch_add(1, Ordering::AcqRel) + 1;
-        Ticket { number, inner: Some(Arc::clone(&self.inner)) }
+        self.ticket(Of::Call)
+    }
+
+    /// Counts `count` feedbacks, which are one entry of the log, as seen. The ticket settles them together and tells `told`
+    /// what became of them.
+    pub fn see_feedback(&self, count: u64, told: impl FnOnce(Result<(), Reason>) + Send + 'static) -> Ticket {
+        self.ticket(Of::Feedback { count, told: Some(Box::new(told)) })
+    }
+
+    fn ticket(&self, of: Of) -> Ticket {
+        let before = self.inner.counters.seen(of.group()).fetch_add(of.count(), Ordering::AcqRel);
+        Ticket { number: before + 1, inner: Some(Arc::clone(&self.inner)), of }
     }
 
     /// A snapshot in which no call counts as settled before it counts as seen.
     pub fn calls(&self) -> Calls {
-        self.inner.calls()
+        self.inner.counted(Group::Calls)
+    }
+
+    /// The same of feedbacks; none is unsampled.
+    pub fn feedback(&self) -> Calls {
+        self.inner.counted(Group::Feedback)
     }
 }
 
 impl Inner {
-    fn calls(&self) -> Calls {
+    fn counted(&self, of: Group) -> Calls {
         // The settled ones first: each was seen before, so `seen`, loaded last, covers all of them.
-        let logged = self.logged.load(Ordering::Acquire);
-        let unsampled = self.counters.unsampled().load(Ordering::Acquire);
-        let dropped = Reason::ALL.map(|reason| self.counters.dropped(reason).load(Ordering::Acquire));
-        let seen = self.counters.seen().load(Ordering::Acquire);
+        let logged = self.logged[of as usize].load(Ordering::Acquire);
+        let unsampled = match of {
+            Group::Calls => self.counters.unsampled().load(Ordering::Acquire),
+            Group::Feedback => 0,
+        };
+        let dropped = Reason::ALL.map(|reason| self.counters.dropped(of, reason).load(Ordering::Acquire));
+        let seen = self.counters.seen(of).load(Ordering::Acquire);
         Calls { seen, logged, dropped, unsampled }
+    }
+
+    /// Joins what the file says with what the log says.
+    fn join(&self, of: Group) {
+        let counted = self.counted(of);
+        let (settled, what) = (counted.settled(), of.word());
+        if counted.seen > settled {
+            let crashed = counted.seen - settled;
+            self.counters.dropped(of, Reason::Crash).fetch_add(crashed, Ordering::AcqRel);
+            tracing::warn!(
+                what,
+                count = crashed,
+                "counted {crashed} {what} as dropped{{crash}}: the last process had not logged them"
+            );
+        } else if settled > counted.seen {
+            self.counters.seen(of).store(settled, Ordering::Release);
+            tracing::warn!(
+                what,
+                seen = counted.seen,
+                raised_to = settled,
+                "raised the ledger's seen {what}: the log holds more than the ledger had seen, as after a power cut"
+            );
+        }
     }
 }
 
-/// One call that was seen and not yet settled. Dropping it unsettled counts `dropped{lost}`.
+/// Hears what became of feedbacks.
+type Told = Box<dyn FnOnce(Result<(), Reason>) + Send>;
+
+/// What a ticket stands for.
+enum Of {
+    Call,
+    Feedback { count: u64, told: Option<Told> },
+}
+
+impl Of {
+    fn group(&self) -> Group {
+        match self {
+            Of::Call => Group::Calls,
+            Of::Feedback { .. } => Group::Feedback,
+        }
+    }
+
+    fn count(&self) -> u64 {
+        match self {
+            Of::Call => 1,
+            Of::Feedback { count, .. } => *count,
+        }
+    }
+}
+
+/// One call, or the feedbacks of one entry, seen and not yet settled. Dropping it unsettled counts `dropped{lost}`.
 #[must_use]
 pub struct Ticket {
     number: u64,
     /// `None` once settled.
     inner: Option<Arc<Inner>>,
+    of: Of,
 }
 
 impl Ticket {
-    /// The call's number: its value of `seen`, from 1.
+    /// The number of the call, or of the first feedback: its value of `seen`, from 1.
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// Settles the call as appended to the log.
+    /// Settles it as appended to the log.
     pub fn logged(mut self) {
-        if let Some(inner) = self.inner.take() {
-            inner.logged.fetch_add(1, Ordering::AcqRel);
-        }
+        self.settle(Ok(()));
     }
 
-    /// Settles the call as dropped.
+    /// Settles it as dropped.
     pub fn dropped(mut self, reason: Reason) {
-        self.drop_with(reason);
+        self.settle(Err(reason));
     }
 
-    /// Settles the call as not wanted: by sampling, or because the client said so.
+    /// Settles a call as not wanted: by sampling, or because the client said so.
     pub fn unsampled(mut self) {
+        debug_assert!(matches!(self.of, Of::Call), "feedback is never sampled");
         if let Some(inner) = self.inner.take() {
             inner.counters.unsampled().fetch_add(1, Ordering::AcqRel);
         }
     }
 
-    fn drop_with(&mut self, reason: Reason) {
-        if let Some(inner) = self.inner.take() {
-            inner.counters.dropped(reason).fetch_add(1, Ordering::AcqRel);
+    fn settle(&mut self, outcome: Result<(), Reason>) {
+        let Some(inner) = self.inner.take() else { return };
+        let counter = match outcome {
+            Ok(()) => &inner.logged[self.of.group() as usize],
+            Err(reason) => inner.counters.dropped(self.of.group(), reason),
+        };
+        counter.fetch_add(self.of.count(), Ordering::AcqRel);
+        if let Of::Feedback { told, .. } = &mut self.of
+            && let Some(told) = told.take()
+        {
+            told(outcome);
         }
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.drop_with(Reason::Lost);
+        self.settle(Err(Reason::Lost));
     }
 }
 

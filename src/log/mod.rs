@@ -35,6 +35,8 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::config;
+use crate::config::is_feedback_topic;
+use crate::ledger;
 use crate::record::{ContentType, Recorded};
 
 mod budget;
@@ -221,12 +223,21 @@ struct LogsInner {
 pub struct Totals {
     /// Calls in the log, ever.
     pub calls: u64,
+    /// Feedbacks in the log, ever; rows too.
+    pub feedback: u64,
     /// Rows in the log, ever.
     pub rows: u64,
     /// Rows below the cursors.
     pub delivered: u64,
     /// Bytes on disk.
     pub bytes: u64,
+}
+
+impl Totals {
+    /// What a ledger is opened with.
+    pub fn logged(&self) -> ledger::Logged {
+        ledger::Logged { calls: self.calls, feedback: self.feedback }
+    }
 }
 
 impl Logs {
@@ -275,8 +286,13 @@ impl Logs {
         for lane in self.lanes() {
             // The cursor first: it is never beyond what was appended.
             totals.delivered += lane.cursor();
-            totals.rows += lane.appended();
-            totals.calls += lane.calls();
+            let rows = lane.appended();
+            totals.rows += rows;
+            if is_feedback_topic(lane.topic()) {
+                totals.feedback += rows;
+            } else {
+                totals.calls += lane.calls();
+            }
         }
         totals.bytes = self.inner.common.bytes.load(std::sync::atomic::Ordering::Relaxed);
         totals

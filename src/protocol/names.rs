@@ -69,6 +69,11 @@ impl Names {
         }
     }
 
+    /// Whether a name is one of those given to values without names.
+    pub fn is_unnamed(self, name: &str) -> bool {
+        name == self.list() || name == self.scalar() || self.is_position(name)
+    }
+
     /// The name of a lone scalar.
     pub fn scalar(self) -> &'static str {
         match self {

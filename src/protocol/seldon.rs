@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::generic::{self, Halves};
 use super::names::Names;
-use super::split::{Batch, Half};
+use super::split::{Batch, Half, Items};
 use super::value::{Object, Value};
 use super::{ClientId, Matter, ParseStatus, Problem, Reading, table, tensor};
 
@@ -30,8 +30,9 @@ pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
     let puid = |value: &Value<'a>| value.get(&["meta", "puid"]).and_then(Value::as_word);
     let asked = matter.request.value.as_ref().ok();
     let told = matter.response.value.as_ref().ok();
-    let client_id =
-        asked.and_then(puid).map(|id| ClientId { keys: &["meta", "puid"], id }).or_else(|| generic::client_id(&matter));
+    // Where the client gives none, the server makes one, and that is what feedback names.
+    let given = asked.and_then(puid).or_else(|| told.and_then(puid));
+    let client_id = given.map(|id| ClientId { keys: &["meta", "puid"], id }).or_else(|| generic::client_id(&matter));
     let version = told.and_then(version);
     let mut metadata: Vec<(String, String)> = Vec::new();
     for body in [asked, told].into_iter().flatten() {
@@ -62,6 +63,23 @@ fn version<'a>(answer: &Value<'a>) -> Option<Cow<'a, str>> {
     (!tag.is_empty() && !tag.contains('/')).then(|| Cow::Owned(tag.to_owned()))
 }
 
+/// The rows of a feedback's `truth`, under the names that outputs have.
+///
+/// # Errors
+/// `data` that is no ndarray and no tensor, or a tensor that does not fill its shape.
+pub fn truths(message: Value<'_>) -> Result<Vec<Value<'_>>, Problem> {
+    let names = Names::Outputs;
+    let (half, problem) = half(Some(message), names);
+    match (half, problem) {
+        (_, Some(problem)) => Err(problem),
+        (Half::Many(Batch { items: Items::Rows(rows), .. }), None) => {
+            Ok(rows.into_iter().map(|row| Value::Object(names.fields(row))).collect())
+        }
+        (Half::One(fields), None) if !fields.is_empty() => Ok(vec![Value::Object(fields)]),
+        _ => Ok(Vec::new()),
+    }
+}
+
 fn half(value: Option<Value<'_>>, names: Names) -> (Half<'_>, Option<Problem>) {
     let Some(value) = value else { return (Half::Absent, None) };
     let Value::Object(mut fields) = value else { return (Half::One(names.fields(value)), None) };
@@ -77,7 +95,7 @@ fn half(value: Option<Value<'_>>, names: Names) -> (Half<'_>, Option<Problem>) {
                     Some(columns) => table::named(rows, &columns),
                     None => rows,
                 };
-                (Half::Many(Batch { key: Some(key), items: super::split::Items::Rows(rows), beside: fields }), None)
+                (Half::Many(Batch { key: Some(key), items: Items::Rows(rows), beside: fields }), None)
             }
             Ok(None) => {
                 let problem = Problem::new(ParseStatus::Unsupported, "data is no ndarray and no tensor");

@@ -10,7 +10,7 @@ use crate::config::KeyField;
 use crate::protocol::{Object, Value};
 
 /// A longer key is cut: what is kept of a message beside its value has a limit.
-const KEY_BYTES_MAX: usize = 1024;
+pub const KEY_BYTES_MAX: usize = 1024;
 
 /// One key per row; `None` where the row has no single value in that field.
 pub fn keys(predictions: &Predictions<'_>, field: &KeyField) -> Vec<Option<Bytes>> {

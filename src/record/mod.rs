@@ -1,4 +1,5 @@
-//! Exchange -> prediction records: assemble, redact, sample, encode. Pure but for the clock in the exchange.
+//! Exchange -> prediction records: assemble, redact, sample, encode. Pure but for the clock in the exchange. What was posted as
+//! [`feedback`] becomes records of its own form.
 //!
 //! In: an [`Exchange`](crate::gateway::exchange::Exchange). Out: a [`Recorded`], the rows as final message bytes. Whatever a body holds, the call is never
 //! lost: what cannot be read is said in `parse_status`, and a panic in a parser costs columns only.
@@ -7,6 +8,7 @@ mod assemble;
 mod body;
 mod call;
 mod cut;
+pub mod feedback;
 mod key;
 mod models;
 mod prediction;
@@ -27,7 +29,7 @@ pub use prediction::{Bodies, Envelope, Prediction, Predictions};
 pub use recorder::Recorder;
 pub use told::{Answer, Learned, Question, Told, told};
 
-/// One call, ready for the log: the rows as final message bytes.
+/// One call, or the feedbacks of one request, ready for the log: the rows as final message bytes.
 pub struct Recorded {
     pub ticket: Ticket,
     /// The log it belongs to.

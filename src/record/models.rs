@@ -5,7 +5,7 @@ use std::sync::{PoisonError, RwLock};
 
 use http::StatusCode;
 
-use crate::config::Route;
+use crate::config::{FEEDBACK_SUFFIX, Route};
 
 /// Characters of a model name at most.
 const NAME_MAX: usize = 64;
@@ -79,7 +79,7 @@ fn clean(asked: &str) -> Option<String> {
     if name.starts_with(['.', '_']) {
         name.replace_range(..1, "-");
     }
-    if let Some(model) = name.strip_suffix(".feedback") {
+    if let Some(model) = name.strip_suffix(FEEDBACK_SUFFIX) {
         name = format!("{model}-feedback");
     }
     (!name.is_empty()).then_some(name)

@@ -194,7 +194,10 @@ pub fn redact(predictions: &mut Predictions<'_>, call: &Call, copies: &Copies, f
     }
     let envelope = &mut predictions.envelope;
     retype(rules, &mut envelope.types);
-    if facts.client_id_keys.is_some_and(|keys| covers(rules, Side::Inputs, keys)) {
+    if facts
+        .client_id_keys
+        .is_some_and(|keys| [Side::Inputs, Side::Outputs].into_iter().any(|side| covers(rules, side, keys)))
+    {
         envelope.client_request_id = None;
     }
     if let Some(VersionFrom::Response(keys)) = &call.route.version
@@ -214,6 +217,48 @@ pub fn redact(predictions: &mut Predictions<'_>, call: &Call, copies: &Copies, f
             envelope.metadata.retain(|(known, _)| known != name);
             envelope.metadata.push((name.to_owned(), hmac(key, &copy.passed)));
         }
+    }
+}
+
+/// Applies rules to the truth of a feedback, which stands where an output would: an object's fields are a row's, a list's items have
+/// positions, a scalar is the lone prediction. A rule without keys is for all of it. `columns`: the route names its outputs' positions.
+///
+/// # Errors
+/// A rule could miss a field: what the truth looks like.
+pub fn truth(truth: &mut Value<'_>, rules: &[RedactRule], columns: bool) -> Result<(), &'static str> {
+    let (whole, named): (Vec<&RedactRule>, Vec<&RedactRule>) = rules.iter().partition(|rule| rule.keys.is_empty());
+    // What goes as a whole need not be looked into.
+    let goes = whole.iter().any(|rule| matches!(rule.action, RedactAction::Drop | RedactAction::Hash(_)));
+    let names = Names::of(Side::Outputs);
+    if !named.is_empty() && !goes {
+        if let Some(Hides::Always(why) | Hides::Positions(why)) = hidden::hides_names(truth, rules, Side::Outputs) {
+            return Err(why);
+        }
+        let unnamed = if columns { !truth.is_object() } else { holds_text_without_name(truth) };
+        let finds = |rule: &&RedactRule| !columns && names.is_unnamed(&rule.keys[0]);
+        if unnamed && whole.is_empty() && !named.iter().any(finds) {
+            return Err("a value without a name, and rules only for names");
+        }
+    }
+    for rule in named {
+        let mut change = change::Change::new(&rule.action);
+        match &mut *truth {
+            Value::Object(fields) => paths::in_row(&rule.keys, names, fields, &mut change),
+            other => paths::in_truth(&rule.keys, names, other, &mut change),
+        }
+    }
+    for rule in whole {
+        change::Change::new(&rule.action).value(truth);
+    }
+    Ok(())
+}
+
+/// Whether a truth is a text, or a list with one.
+fn holds_text_without_name(truth: &Value<'_>) -> bool {
+    match truth {
+        Value::Text(_) => true,
+        Value::List(items) => items.iter().any(holds_text_without_name),
+        _ => false,
     }
 }
 

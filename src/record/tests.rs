@@ -23,6 +23,7 @@ pub(crate) mod protobuf;
 mod redaction;
 mod redaction_actions;
 mod redaction_canaries;
+mod feedback;
 mod sample;
 mod schema;
 mod told_names;
@@ -58,6 +59,7 @@ pub(crate) fn route() -> Route {
             decompressed_bytes_max: 8 << 20,
             depth_max: 64,
         },
+        feedback: None,
         record: crate::config::Record::default(),
         redact: Vec::new(),
     }

@@ -29,7 +29,7 @@ metrics! {
     PASSED = "weir_passed_total";
     /// Bodies that were not kept because memory.capture was used up; their records exist without them
     NOT_KEPT = "weir_capture_not_kept_total";
-    /// Requests refused before they reached a route; they are not calls
+    /// Requests refused before they reached a route, or that are no feedback that can be taken; they are not calls
     REFUSED = "weir_refused_total";
     /// Client connections open now
     CONNECTIONS = "weir_connections";
@@ -39,6 +39,12 @@ metrics! {
     DROPPED = "weir_dropped_total";
     /// Calls seen and not yet settled
     PENDING = "weir_pending_calls";
+    /// Feedbacks by what became of them, each one of a list: seen = logged + pending + dropped
+    FEEDBACK = "weir_feedback_total";
+    /// Feedbacks that are not kept, by reason; who sent them was told so
+    FEEDBACK_DROPPED = "weir_feedback_dropped_total";
+    /// Feedbacks seen and not yet settled
+    FEEDBACK_PENDING = "weir_pending_feedback";
     /// Rows by stage: appended = delivered + backlog, consumed = stored + resent; quarantined rows are stored rows,
     /// shortened ones were delivered with less in them because their topic refused them for their size
     ROWS = "weir_rows_total";

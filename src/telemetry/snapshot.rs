@@ -21,6 +21,14 @@ pub struct Snapshot {
     pub dropped: Vec<(&'static str, u64)>,
     /// Calls seen and not yet settled.
     pub pending: u64,
+    /// Feedbacks that were seen.
+    pub feedback_seen: u64,
+    /// Feedbacks that are in the log.
+    pub feedback_logged: u64,
+    /// Feedbacks that are not kept, by reason.
+    pub feedback_dropped: Vec<(&'static str, u64)>,
+    /// Feedbacks seen and not yet settled.
+    pub feedback_pending: u64,
     /// Rows appended to the log.
     pub appended: u64,
     /// Rows acknowledged by Kafka, or stored when there is no Kafka.
@@ -87,6 +95,7 @@ pub(super) fn bounded(partitions: Vec<PartitionSample>, series_max: usize) -> Ve
 
 type Read = dyn Fn() -> Snapshot + Send + Sync;
 type Value = fn(&Snapshot) -> u64;
+type Dropped = fn(&Snapshot) -> &[(&'static str, u64)];
 type OfPartition = fn(&PartitionSample) -> Option<f64>;
 
 /// Holds the last [`Snapshot`]; one read serves every instrument of a scrape, so the equations hold within a page.
@@ -116,16 +125,27 @@ impl Observer {
                 });
             }
         });
-        declared::DROPPED.observed(meter, {
+        declared::FEEDBACK.observed(meter, {
             let observer = observer.clone();
             move |counter| {
                 observer.with(|now| {
-                    for (reason, calls) in &now.dropped {
-                        labelled(counter, "reason", reason, *calls);
-                    }
+                    labelled(counter, "state", "seen", now.feedback_seen);
+                    labelled(counter, "state", "logged", now.feedback_logged);
                 });
             }
         });
+        let dropped: [(declared::Declared, Dropped); 2] =
+            [(declared::DROPPED, |now| &now.dropped), (declared::FEEDBACK_DROPPED, |now| &now.feedback_dropped)];
+        for (counter, of) in dropped {
+            let observer = observer.clone();
+            counter.observed(meter, move |counter| {
+                observer.with(|now| {
+                    for (reason, count) in of(now) {
+                        labelled(counter, "reason", reason, *count);
+                    }
+                });
+            });
+        }
         declared::ROWS.observed(meter, {
             let observer = observer.clone();
             move |counter| {
@@ -144,8 +164,9 @@ impl Observer {
                 });
             }
         });
-        let gauges: [(declared::Declared, Value); 3] = [
+        let gauges: [(declared::Declared, Value); 4] = [
             (declared::PENDING, |now| now.pending),
+            (declared::FEEDBACK_PENDING, |now| now.feedback_pending),
             (declared::BACKLOG, |now| now.backlog),
             (declared::LOG_BYTES, |now| now.log_bytes),
         ];

@@ -79,6 +79,10 @@ fn snapshot() -> Snapshot {
         unsampled: 1,
         dropped: vec![("queue_full", 1), ("crash", 0)],
         pending: 2,
+        feedback_seen: 8,
+        feedback_logged: 4,
+        feedback_dropped: vec![("log_full", 3)],
+        feedback_pending: 1,
         appended: 9,
         delivered: 5,
         shortened: 1,
@@ -115,6 +119,10 @@ fn the_page_parses_and_shows_every_declared_metric_with_its_help() {
     assert_eq!(value(&samples, "weir_calls_total", &[("state", "seen")]), Some(10.0));
     assert_eq!(value(&samples, "weir_dropped_total", &[("reason", "queue_full")]), Some(1.0));
     assert_eq!(value(&samples, "weir_dropped_total", &[("reason", "crash")]), Some(0.0));
+    assert_eq!(value(&samples, "weir_feedback_total", &[("state", "seen")]), Some(8.0));
+    assert_eq!(value(&samples, "weir_feedback_total", &[("state", "logged")]), Some(4.0));
+    assert_eq!(value(&samples, "weir_feedback_dropped_total", &[("reason", "log_full")]), Some(3.0));
+    assert_eq!(value(&samples, "weir_pending_feedback", &[]), Some(1.0));
     assert_eq!(value(&samples, "weir_rows_total", &[("state", "resent")]), Some(1.0));
     assert_eq!(value(&samples, "weir_rows_total", &[("state", "shortened")]), Some(1.0));
     assert_eq!(value(&samples, "weir_oldest_unstored_seconds", &[]), Some(1.5));

@@ -45,7 +45,7 @@ impl Gateway {
             root: Root::default(),
         };
         let logs = Logs::open(data_dir, options).unwrap();
-        let ledger = Ledger::open(&data_dir.join("ledger"), logs.totals().calls).unwrap();
+        let ledger = Ledger::open(&data_dir.join("ledger"), logs.totals().logged()).unwrap();
         Gateway { logs, ledger }
     }
 

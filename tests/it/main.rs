@@ -11,6 +11,7 @@ mod copies;
 mod crash_points;
 mod deleted;
 mod exhausted;
+mod feedback;
 mod foreign;
 mod foreign_apps;
 mod growth;

@@ -130,7 +130,7 @@ fn holding(folder: &Path, text: &str, found: &mut Vec<String>) {
     }
 }
 
-fn found(folder: &Path, text: &str) -> Vec<String> {
+pub fn found(folder: &Path, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     holding(folder, text, &mut found);
     found

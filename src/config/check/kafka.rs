@@ -6,7 +6,7 @@ use super::{Rules, connect, properties};
 use crate::config::file::{self, File, Start};
 use crate::config::report::ConfigError;
 use crate::config::units::Span;
-use crate::config::{CreateTopics, Drain, Kafka, KeyField, Roles, topic_pattern};
+use crate::config::{CreateTopics, Drain, FEEDBACK_SUFFIX, Kafka, KeyField, Roles, is_feedback_topic, topic_pattern};
 
 const LANES_MAX: u32 = 64;
 const RECORD_BYTES_MIN: u64 = 1_000;
@@ -29,6 +29,13 @@ pub(super) fn kafka(at: &Rules<'_>, file: &file::Kafka, resend_window: Duration)
     let sasl = file.sasl.as_ref().map(|sasl| connect::sasl(at, sasl)).transpose()?;
     let brokers = file.brokers.iter().map(|broker| self::broker(at, broker, file)).collect::<Result<_, _>>()?;
     topic_template(at, &key("topic"), &file.topic)?;
+    if is_feedback_topic(&file.topic) {
+        let what = format!(
+            "`{}` ends like the topic of feedback, which is this name with `{FEEDBACK_SUFFIX}` behind it",
+            file.topic
+        );
+        return Err(at.wrong(&key("topic"), what, "write a name with another end, for example `{model}`"));
+    }
     let record_bytes_max = at.size(&key("max_record"), file.max_record, RECORD_BYTES_MIN, RECORD_BYTES_MAX)?;
     let producer = properties::producer(at, &file.producer)?;
     let consumer = properties::consumer(at, &file.consumer)?;
@@ -102,8 +109,12 @@ fn topic_template(at: &Rules<'_>, key: &[&str], topic: &str) -> Result<(), Confi
         let what = format!("`{topic}` has a placeholder that is not `{{model}}`, or has it twice");
         return Err(at.wrong(key, what, "write `{model}` once, for example `predictions.{model}`"));
     }
-    // A model's name has up to 64 characters, a topic's up to 249.
-    if name.is_empty() || name.len() > 249 - 64 || !name.chars().all(allowed) || name.starts_with(['.', '_']) {
+    // A model's name has up to 64 characters, a topic's up to 249, that of its feedback a few more.
+    if name.is_empty()
+        || name.len() > 249 - 64 - FEEDBACK_SUFFIX.len()
+        || !name.chars().all(allowed)
+        || name.starts_with(['.', '_'])
+    {
         let what = format!("`{topic}` cannot be a topic that becomes a folder of files");
         let fix = "write letters, digits, `.`, `_` and `-`, beginning with a letter or digit, for example `{model}`";
         return Err(at.wrong(key, what, fix));

@@ -2,6 +2,7 @@
 //! error stands at the line that has to change.
 
 mod connect;
+mod feedback;
 mod kafka;
 mod properties;
 mod record;

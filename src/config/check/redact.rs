@@ -11,19 +11,38 @@ const HASH_KEY_BYTES_MIN: usize = 16;
 /// More characters than this hide nothing.
 const TRUNCATE_CHARS_MAX: usize = 1024;
 
-pub(super) fn redact(at: &Rules<'_>, name: &str, file: &file::Route) -> Result<Vec<RedactRule>, ConfigError> {
-    let mut rules: Vec<RedactRule> = Vec::new();
+/// What stands before the key in a rule of the feedback.
+const TRUTH: &str = "truth";
+
+/// The rules of a route.
+pub(super) struct Redact {
+    pub prediction: Vec<RedactRule>,
+    /// Those of `truth`, whose side is the outputs'.
+    pub truth: Vec<RedactRule>,
+}
+
+pub(super) fn redact(at: &Rules<'_>, name: &str, file: &file::Route) -> Result<Redact, ConfigError> {
+    let mut rules = Redact { prediction: Vec::new(), truth: Vec::new() };
     for (target, written) in &file.redact.0 {
         let key = ["routes", name, "redact", target];
         let (side, rest) = target.split_once('.').unwrap_or((target, ""));
-        let side = match side {
-            "inputs" => Side::Inputs,
-            "outputs" => Side::Outputs,
+        let (side, of) = match side {
+            "inputs" => (Side::Inputs, &mut rules.prediction),
+            "outputs" => (Side::Outputs, &mut rules.prediction),
+            TRUTH if file.feedback.is_none() => {
+                let what = format!("`{target}` is a rule for feedback, which the route `{name}` does not take");
+                return Err(at.tree.key_error(&key, what, "add `feedback: /feedback`, or remove the rule"));
+            }
+            TRUTH => (Side::Outputs, &mut rules.truth),
             _ => {
                 let what = format!("`{target}` does not say whether it is part of the inputs or the outputs");
                 return Err(at.tree.key_error(&key, what, format!("write `inputs.{target}` or `outputs.{target}`")));
             }
         };
+        if target == TRUTH {
+            of.push(RedactRule { side, keys: Vec::new(), action: action(at, &key, written)? });
+            continue;
+        }
         let keys: Vec<String> = rest.split('.').map(str::to_owned).collect();
         if keys.iter().any(String::is_empty) {
             let what = format!("`{target}` does not name a key");
@@ -34,7 +53,7 @@ pub(super) fn redact(at: &Rules<'_>, name: &str, file: &file::Route) -> Result<V
             let fix = "write the key itself; lists on the way are walked through: `inputs.people.email`";
             return Err(at.tree.key_error(&key, what, fix));
         }
-        rules.push(RedactRule { side, keys, action: action(at, &key, written)? });
+        of.push(RedactRule { side, keys, action: action(at, &key, written)? });
     }
     Ok(rules)
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::Rules;
+use super::feedback;
 use super::record::record;
-use super::redact::redact;
+use super::redact::{Redact, redact};
 use super::sample::sample;
 use crate::config::file::{self, File, HeaderChoice};
 use crate::config::report::{self, ConfigError};
@@ -41,6 +42,7 @@ pub(super) fn routes(at: &Rules<'_>, file: &File, memory: &Memory) -> Result<Vec
         }
         routes.push(route);
     }
+    feedback::paths_differ(at, &routes)?;
     Ok(routes)
 }
 
@@ -63,6 +65,8 @@ fn route(at: &Rules<'_>, name: &str, file: &file::Route, only: bool, memory: &Me
     if let Some(model) = &file.model {
         at.name(&key("model"), "the name of a model", model)?;
     }
+    feedback::no_name_of_feedback(at, name, file.model.as_deref())?;
+    let Redact { prediction: redact, truth } = redact(at, name, file)?;
     if file.retry.stale {
         let what = "`retry.stale: true` is not in this version";
         return Err(at.wrong(&["routes", name, "retry", "stale"], what, "write `stale: false`, or remove it"));
@@ -79,8 +83,9 @@ fn route(at: &Rules<'_>, name: &str, file: &file::Route, only: bool, memory: &Me
         concurrency_max: at.range(&key("concurrency"), file.concurrency.0, 1, CONCURRENCY_MAX)?,
         labels: labels(at, name, &file.labels)?,
         capture: capture(at, name, &file.capture, memory)?,
+        feedback: feedback::feedback(at, name, file.feedback.as_deref(), &redact, truth)?,
         record: record(at, name, file)?,
-        redact: redact(at, name, file)?,
+        redact,
     })
 }
 
@@ -138,7 +143,7 @@ fn upstream(at: &Rules<'_>, key: &[&str], url: &str) -> Result<Upstream, ConfigE
 }
 
 /// A route's own path, without a slash at its end: prefixes match whole segments.
-fn own_path(at: &Rules<'_>, key: &[&str], path: &str) -> Result<String, ConfigError> {
+pub(super) fn own_path(at: &Rules<'_>, key: &[&str], path: &str) -> Result<String, ConfigError> {
     let wrong = |what: String, fix: String| Err(at.wrong(key, what, fix));
     if !path.starts_with('/') {
         return wrong(format!("the path `{path}` does not begin with `/`"), format!("write `/{path}`"));

@@ -90,6 +90,24 @@ fn a_redaction_may_hash_truncate_or_mask_and_reads_back_as_it_was_written() {
 }
 
 #[test]
+fn rules_of_the_outputs_are_rules_of_truth_and_read_back_as_they_were_written() {
+    let config = with(
+        "    feedback: /churn/feedback/\n    redact:\n      truth.note: { truncate: 3 }\n      outputs.z: drop\n      inputs.email: drop\n      truth: { mask: [email] }\n",
+    );
+    let route = &config.routes[0];
+    let feedback = route.feedback.as_ref().unwrap();
+    assert_eq!(feedback.path, "/churn/feedback");
+    let keys = |rules: &[RedactRule]| rules.iter().map(|rule| rule.keys.join(".")).collect::<Vec<_>>();
+    assert_eq!(
+        (keys(&route.redact), keys(&feedback.redact)),
+        (vec!["z".into(), "email".into()], vec!["z".into(), "note".into(), String::new()])
+    );
+    assert_eq!(config.route_topics(), ["churn", "churn.feedback"]);
+    let shown = config.to_yaml_effective();
+    assert_eq!(good(&shown), config, "{shown}");
+}
+
+#[test]
 fn a_key_of_hashes_that_can_be_guessed_is_refused() {
     let text = format!("{SMALLEST}    redact: {{ inputs.id: {{ hash: \"${{env:K}}\" }} }}\n");
     let with_key = |key: &str| Config::from_yaml("weir.yaml", &text, &|_| Some(key.to_owned()));

@@ -18,7 +18,7 @@ error: unknown key `upsteam` in `routes.churn`
   |
 4 |     upsteam: http://127.0.0.1:8000
   |     ^^^^^^^ did you mean `upstream`?
-  = allowed here: path, upstream, model, version, protocol, timeouts, retry, concurrency, labels, capture, record, redact
+  = allowed here: path, upstream, model, version, protocol, timeouts, retry, concurrency, labels, feedback, capture, record, redact
 ",
     );
 }
@@ -171,13 +171,13 @@ error: `churn` is written twice (first in line 3); the second would silently rep
 #[test]
 fn a_key_that_a_later_version_brings() {
     says(
-        &format!("{SMALLEST}    feedback: /feedback\n"),
+        &format!("{SMALLEST}telemetry: {{ sample: 0.01 }}\n"),
         "
-error: `routes.churn.feedback` is not in this version
- --> weir.yaml:5:5
+error: `telemetry` is not in this version
+ --> weir.yaml:5:1
   |
-5 |     feedback: /feedback
-  |     ^^^^^^^^ remove it
+5 | telemetry: { sample: 0.01 }
+  | ^^^^^^^^^ remove it; metrics are at `/metrics` of `admin.address`
 ",
     );
 }

@@ -80,7 +80,13 @@ refused_after_smallest! {
     a_negative_concurrency: "    concurrency: -1", "5:18", "whole number", "0 or more";
     no_concurrency: "    concurrency: 0", "5:18", "too small", "1 to 100000";
     a_label_with_a_space: "    labels: { a b: c }", "5:20", "name of a label", "`a-b`";
-    a_feedback_path: "    feedback: /f", "5:5", "not in this version", "remove it";
+    a_feedback_path_without_a_slash: "    feedback: feedback", "5:15", "does not begin with `/`", "`/feedback`";
+    a_feedback_path_of_everything: "    feedback: /", "5:15", "one path", "`/feedback`";
+    a_feedback_path_that_is_a_pattern: "    feedback: /f/*", "5:15", "a pattern", "`/f`";
+    a_feedback_path_that_is_its_route_s: "    feedback: /p/\n    path: /p", "5:15", "the path of the route `churn`", "`/p/feedback`";
+    a_rule_for_feedback_without_any: "    redact: { truth.email: drop }", "5:15", "does not take", "add `feedback: /feedback`";
+    a_rule_for_no_key_of_truth: "    feedback: /f\n    redact: { truth..a: drop }", "6:15", "does not name a key", "inputs.email";
+    a_model_that_is_feedback: "    model: churn.feedback", "5:12", "the feedback of `churn`", "`churn-feedback`";
     the_mode_required: "    capture: { mode: required }", "5:22", "not in this version", "best_effort";
     a_mode_that_is_none: "    capture: { mode: besteffort }", "5:22", "not one of", "`best_effort`";
     a_sampling_rate_in_percent: "    capture: { sample: 10% }", "5:24", "`10%` is not a share", "`0.1`";
@@ -301,4 +307,26 @@ fn names_a_fix(text: &str) {
     if let Err(error) = config(text) {
         assert!(!error.fix.is_empty() && error.place.is_some() && error.to_string().lines().count() > 1, "{error}");
     }
+}
+
+#[test]
+fn two_routes_do_not_share_a_path_of_feedback() {
+    let route = |name: &str, more: &str| format!("  {name}:\n    upstream: http://127.0.0.1:8000\n{more}");
+    let both = |feedback: &str| {
+        let first = route("a", &format!("    feedback: {feedback}\n"));
+        format!("version: 1\nroutes:\n{first}{}", route("b", "    feedback: /b/feedback\n    path: /b\n"))
+    };
+    good(&both("/a/feedback"));
+    for (taken, what) in [("/b/feedback/", "already used by the route `a`"), ("/b", "the path of the route `b`")] {
+        let error = config(&both(taken)).unwrap_err();
+        assert!(error.what.contains(what) && error.fix.contains("/feedback"), "{error}");
+    }
+}
+
+#[test]
+fn a_topic_does_not_end_like_one_of_feedback() {
+    let error = config(&format!("{SMALLEST}kafka: {{ brokers: ['b:1'], topic: '{{model}}.feedback' }}\n")).unwrap_err();
+    assert!(error.what.contains("topic of feedback"), "{error}");
+    let error = config("version: 1\nroutes: { churn.feedback: { upstream: http://127.0.0.1:8000 } }\n").unwrap_err();
+    assert!(error.what.contains("the feedback of `churn`"), "{error}");
 }

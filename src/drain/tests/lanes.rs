@@ -25,7 +25,7 @@ impl World {
         };
         let options = Options { log, lanes, reader: ReaderKind::Drain, root: Root::folder("parquet") };
         let logs = Logs::open(&data_dir, options).unwrap();
-        let ledger = Ledger::open(&data_dir.join("ledger"), logs.totals().calls).unwrap();
+        let ledger = Ledger::open(&data_dir.join("ledger"), logs.totals().logged()).unwrap();
         let drain = Some(self.start_on(&data_dir, Box::new(Lanes::new(logs.clone()))));
         Process { logs, ledger, drain }
     }

@@ -1,4 +1,4 @@
-//! The rows themselves: as many as the footers say, each at an offset of its file's range, no id of weir's twice. Every
+//! The rows themselves: as many as the footers say, each at an offset of its file's range, no row of weir's twice. Every
 //! column is decoded, and a file's data are compared with the checksum in its footer.
 
 use std::collections::BTreeMap;
@@ -17,6 +17,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::table::Contents;
 use super::{TableReport, with_causes};
+use crate::config::is_feedback_topic;
 use crate::drain::footer::Footer;
 use crate::drain::store::{Store, StoreError, read_footer};
 use crate::table::check_data;
@@ -25,7 +26,13 @@ use crate::table::check_data;
 const IDS_MAX: usize = 4_000_000;
 
 /// Reads every file that has a readable footer, one at a time.
-pub(super) fn check(store: &dyn Store, contents: &Contents, report: &mut TableReport) -> Result<(), StoreError> {
+pub(super) fn check(
+    store: &dyn Store,
+    table: &str,
+    contents: &Contents,
+    report: &mut TableReport,
+) -> Result<(), StoreError> {
+    let identity = if is_feedback_topic(table) { Identity::Seq } else { Identity::Id };
     let passes = (report.rows / IDS_MAX as u64 + 1) as u128;
     let mut repeated = 0;
     for pass in 0..passes {
@@ -38,7 +45,7 @@ pub(super) fn check(store: &dyn Store, contents: &Contents, report: &mut TableRe
             let mut rows = Rows::new(&footer);
             let read = read(bytes, |batch| {
                 rows.check(batch);
-                collect_ids(batch, pass, passes, &mut ids);
+                collect_ids(identity, batch, pass, passes, &mut ids);
             });
             if pass == 0 {
                 let wrong = read.err().or_else(|| rows.wrong());
@@ -56,7 +63,16 @@ pub(super) fn check(store: &dyn Store, contents: &Contents, report: &mut TableRe
 }
 
 /// What is looked at; the other columns are only decoded.
-const COLUMNS: [&str; 3] = ["id", "_source", "_offset"];
+const COLUMNS: [&str; 4] = ["id", "_source", "_seq", "_offset"];
+
+/// What two rows of a table do not share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Identity {
+    /// Each prediction has an id of its own.
+    Id,
+    /// Of one prediction as much can be told as there is to tell: its rows share the id.
+    Seq,
+}
 
 /// Rows decoded at once, and about how many bytes of them.
 const BATCH_ROWS: usize = 8_192;
@@ -120,7 +136,7 @@ fn columns(batch: &RecordBatch) -> Result<BTreeMap<&'static str, ColumnOf>, Parq
     for name in COLUMNS {
         let Some(column) = batch.column_by_name(name) else { continue };
         let column = match name {
-            "_offset" => ColumnOf::Number(cast_with_options(column, &DataType::UInt64, &strict)?),
+            "_seq" | "_offset" => ColumnOf::Number(cast_with_options(column, &DataType::UInt64, &strict)?),
             _ => ColumnOf::Text(cast_with_options(column, &DataType::Utf8, &strict)?),
         };
         out.insert(name, column);
@@ -170,18 +186,36 @@ impl<'a> Rows<'a> {
 }
 
 /// The ids of one pass, hashed; the lowest bit tells weir's own rows from other producers'.
-fn collect_ids(columns: &BTreeMap<&'static str, ColumnOf>, pass: u128, passes: u128, ids: &mut Vec<u128>) {
-    let Some(ColumnOf::Text(texts)) = columns.get("id") else { return };
-    let sources = match columns.get("_source") {
-        Some(ColumnOf::Text(sources)) => Some(sources),
+fn collect_ids(
+    identity: Identity,
+    columns: &BTreeMap<&'static str, ColumnOf>,
+    pass: u128,
+    passes: u128,
+    ids: &mut Vec<u128>,
+) {
+    let text = |name| match columns.get(name) {
+        Some(ColumnOf::Text(texts)) => Some(texts.as_string::<i32>()),
         _ => None,
     };
-    for (row, id) in texts.as_string::<i32>().iter().enumerate() {
-        let Some(id) = id else { continue };
-        let hash = xxh3_128(id.as_bytes());
+    let sources = text("_source");
+    let mut add = |hash: u128, is_weirs: bool| {
         if (hash >> 64) % passes == pass {
-            let is_weirs = sources.is_some_and(|sources| sources.is_valid(row));
             ids.push(hash & !1 | u128::from(is_weirs));
+        }
+    };
+    match identity {
+        Identity::Id => {
+            for (row, id) in text("id").into_iter().flatten().enumerate() {
+                let Some(id) = id else { continue };
+                add(xxh3_128(id.as_bytes()), sources.is_some_and(|sources| sources.is_valid(row)));
+            }
+        }
+        Identity::Seq => {
+            let (Some(sources), Some(ColumnOf::Number(seqs))) = (sources, columns.get("_seq")) else { return };
+            for (source, seq) in sources.iter().zip(seqs.as_primitive::<UInt64Type>()) {
+                let (Some(source), Some(seq)) = (source, seq) else { continue };
+                add(xxh3_128(format!("{source} {seq}").as_bytes()), true);
+            }
         }
     }
 }
@@ -198,4 +232,33 @@ fn count_repeated(mut ids: Vec<u128>) -> (u64, u64) {
         }
     }
     (weirs, others)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Int64Array, StringArray};
+
+    use super::*;
+
+    /// Repeated rows of weir's and of others, of rows `(id, source, seq)`.
+    fn repeated(identity: Identity, rows: &[(&str, Option<&str>, i64)]) -> (u64, u64) {
+        let ids: ArrayRef = Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.0)));
+        let sources: ArrayRef = Arc::new(StringArray::from_iter(rows.iter().map(|row| row.1)));
+        let seqs: ArrayRef = Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.2)));
+        let batch = RecordBatch::try_from_iter([("id", ids), ("_source", sources), ("_seq", seqs)]).unwrap();
+        let mut ids = Vec::new();
+        collect_ids(identity, &columns(&batch).unwrap(), 0, 1, &mut ids);
+        count_repeated(ids)
+    }
+
+    #[test]
+    fn two_feedbacks_may_share_an_id_and_one_is_stored_once() {
+        let twice_told = [("a", Some("s"), 0), ("a", Some("s"), 1), ("a", None, 0)];
+        assert_eq!(repeated(Identity::Seq, &twice_told), (0, 0));
+        assert_eq!(repeated(Identity::Id, &twice_told), (1, 1));
+        let twice_stored = [("a", Some("s"), 7), ("a", Some("s"), 7), ("a", Some("t"), 7)];
+        assert_eq!(repeated(Identity::Seq, &twice_stored), (1, 0));
+    }
 }

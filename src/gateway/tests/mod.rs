@@ -81,6 +81,7 @@ pub(crate) fn route(upstream: SocketAddr) -> Route {
             decompressed_bytes_max: 1 << 20,
             depth_max: 64,
         },
+        feedback: None,
         record: crate::config::Record::default(),
         redact: Vec::new(),
     }
@@ -118,12 +119,13 @@ impl Setup {
 
     fn start_with(self, routes: Vec<Route>, workers: usize) -> Rig {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(&folder.path().join("ledger"), 0).unwrap();
+        let ledger = Ledger::open(&folder.path().join("ledger"), crate::ledger::Logged::default()).unwrap();
         let offered = Arc::new(Offered::default());
         let meters = Meters::new();
         let parts = Parts {
             ledger: ledger.clone(),
             offer: offered.clone(),
+            feedback: None,
             meters: meters.clone(),
             capture_bytes: self.capture_bytes,
             workers,

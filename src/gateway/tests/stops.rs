@@ -63,8 +63,9 @@ fn an_address_in_use_is_named_with_what_to_do() {
     setup.listen.address = model.address;
     let folder = tempfile::tempdir().unwrap();
     let parts = Parts {
-        ledger: Ledger::open(&folder.path().join("ledger"), 0).unwrap(),
+        ledger: Ledger::open(&folder.path().join("ledger"), crate::ledger::Logged::default()).unwrap(),
         offer: Arc::new(Offered::default()),
+        feedback: None,
         meters: Meters::new(),
         capture_bytes: 1,
         workers: 1,

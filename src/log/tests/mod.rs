@@ -114,7 +114,7 @@ impl Rig {
     fn try_open(&self) -> Result<Run, LogError> {
         let disk = Disk { faults: Arc::clone(&self.faults) };
         let logs = Logs::open_on(disk, self.data_dir(), self.options.clone())?;
-        let ledger = Ledger::open(&self.data_dir().join("ledger"), logs.totals().calls).unwrap();
+        let ledger = Ledger::open(&self.data_dir().join("ledger"), logs.totals().logged()).unwrap();
         Ok(Run { logs, ledger })
     }
 

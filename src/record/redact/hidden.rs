@@ -156,11 +156,7 @@ impl<'r> RuleNames<'r> {
         RuleNames {
             by_name: rules().flat_map(|rule| &rule.keys).map(String::as_str).collect(),
             dotted: rules().filter(|rule| rule.keys.len() > 1).map(|rule| rule.keys.join(".")).collect(),
-            has_positions: rules().any(|rule| {
-                rule.keys.first().is_some_and(|key| {
-                    key == positions.list() || positions.is_position(key) || key == positions.scalar()
-                })
-            }),
+            has_positions: rules().any(|rule| rule.keys.first().is_some_and(|key| positions.is_unnamed(key))),
         }
     }
 

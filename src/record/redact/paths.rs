@@ -32,6 +32,17 @@ pub fn in_row(keys: &[String], names: Names, fields: &mut Object<'_>, change: &m
     }
 }
 
+/// Follows a path in a truth that is no object: one without names, or a list of such.
+pub fn in_truth(keys: &[String], names: Names, truth: &mut Value<'_>, change: &mut Change<'_>) {
+    let mut found = in_item(keys, names, truth, change);
+    if let Value::List(items) = truth {
+        found |= in_items(keys, names, items, change);
+    }
+    if !found {
+        anywhere(keys, names, truth, change);
+    }
+}
+
 /// Follows a path in each item of what may be a batch: then each is a row, and where the path leads to nothing in one, it is
 /// followed from everywhere in that one.
 fn in_items(keys: &[String], names: Names, items: &mut [Value<'_>], change: &mut Change<'_>) -> bool {

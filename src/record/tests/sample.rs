@@ -110,7 +110,7 @@ fn errors_are_kept_for_certain_if_that_is_asked_for() {
 /// Records one call and says what became of it: its row and (logged or pending, unsampled).
 fn recorded(call: Call) -> (Option<serde_json::Value>, (u64, u64)) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let ledger = Ledger::open(&folder.path().join("ledger"), 0).expect("a ledger");
+    let ledger = Ledger::open(&folder.path().join("ledger"), crate::ledger::Logged::default()).expect("a ledger");
     let exchange = Exchange {
         id: call.id,
         route: call.route,

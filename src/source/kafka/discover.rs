@@ -132,8 +132,8 @@ impl Discover {
                 _ => found.unclear = true,
             }
         };
-        if wanted.patterns.is_empty() && wanted.names.len() <= SINGLE_REQUESTS_MAX {
-            for name in &wanted.names {
+        if wanted.patterns.is_empty() && wanted.names.len() + wanted.optional.len() <= SINGLE_REQUESTS_MAX {
+            for name in wanted.names.iter().chain(&wanted.optional) {
                 self.consumer.fetch_metadata(Some(name), ANSWER_TIMEOUT)?.topics().iter().for_each(&mut take);
             }
         } else {

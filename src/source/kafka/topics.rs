@@ -11,11 +11,19 @@ use crate::config::topic_pattern;
 ///
 /// What is a pattern says [`topic_pattern`].
 #[derive(Clone)]
-pub struct TopicPicker(Arc<dyn Fn() -> Vec<String> + Send + Sync>);
+pub struct TopicPicker {
+    current: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    optional: Arc<[String]>,
+}
 
 impl TopicPicker {
     pub fn new(current: impl Fn() -> Vec<String> + Send + Sync + 'static) -> TopicPicker {
-        TopicPicker(Arc::new(current))
+        TopicPicker { current: Arc::new(current), optional: Arc::default() }
+    }
+
+    /// Names that are read once they are there, and not missed before.
+    pub fn optional(self, names: Vec<String>) -> TopicPicker {
+        TopicPicker { optional: names.into(), ..self }
     }
 
     /// Always the same names and patterns.
@@ -25,7 +33,7 @@ impl TopicPicker {
 
     pub(super) fn current(&self) -> Wanted {
         let mut wanted = Wanted::default();
-        for text in (self.0)() {
+        for text in (self.current)() {
             match topic_pattern(&text) {
                 Ok(Some(pattern)) => wanted.patterns.push(pattern),
                 Ok(None) => wanted.names.push(text),
@@ -34,13 +42,14 @@ impl TopicPicker {
         }
         wanted.names.sort_unstable();
         wanted.names.dedup();
+        wanted.optional = self.optional.iter().filter(|name| !wanted.is_named(name)).cloned().collect();
         wanted
     }
 }
 
 impl fmt::Debug for TopicPicker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("TopicPicker").field(&(self.0)()).finish()
+        f.debug_tuple("TopicPicker").field(&(self.current)()).field(&self.optional).finish()
     }
 }
 
@@ -48,14 +57,20 @@ impl fmt::Debug for TopicPicker {
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     pub names: Vec<String>,
+    pub optional: Vec<String>,
     pub patterns: Vec<Regex>,
     pub bad: Vec<String>,
 }
 
 impl Wanted {
+    fn is_named(&self, topic: &str) -> bool {
+        self.names.binary_search_by(|name| name.as_str().cmp(topic)).is_ok()
+    }
+
     /// Topics of Kafka itself and of its tools (`__consumer_offsets`, `_schemas`) are read only by their exact names.
     pub fn takes(&self, topic: &str) -> bool {
-        self.names.binary_search_by(|n| n.as_str().cmp(topic)).is_ok()
+        self.is_named(topic)
+            || self.optional.iter().any(|name| name == topic)
             || !topic.starts_with(['_', '.']) && self.patterns.iter().any(|p| p.is_match(topic))
     }
 }
@@ -73,6 +88,17 @@ mod tests {
         for topic in ["churn2", "xfraud-1", "a", "a1b", "c1"] {
             assert!(!wanted.takes(topic), "{topic}");
         }
+    }
+
+    #[test]
+    fn an_optional_name_is_taken_and_not_missed_unless_it_is_wanted_anyway() {
+        let picker = TopicPicker::fixed(vec!["churn".into(), "a.feedback".into()]);
+        let wanted = picker.optional(vec!["a.feedback".into(), "churn.feedback".into()]).current();
+        assert!(wanted.takes("churn.feedback") && wanted.takes("a.feedback") && !wanted.takes("b.feedback"));
+        assert_eq!(
+            (wanted.names, wanted.optional),
+            (vec!["a.feedback".into(), "churn".into()], vec!["churn.feedback".to_owned()])
+        );
     }
 
     #[test]

@@ -277,7 +277,10 @@ impl Weir {
 
     /// Waits until nothing is pending, drains, and checks the three equations and the files. The status and the report.
     pub fn settle(&self) -> (Value, Value) {
-        until("no call is pending", || number(&self.status(), "/calls/pending") == 0);
+        until("nothing is pending", || {
+            let status = self.status();
+            number(&status, "/calls/pending") + number(&status, "/feedback/pending") == 0
+        });
         self.drain_running();
         let status = self.status();
         balanced(&status);
@@ -324,10 +327,14 @@ pub fn number(status: &Value, pointer: &str) -> u64 {
 }
 
 pub fn dropped(status: &Value) -> u64 {
-    status["calls"]["dropped"].as_object().expect("dropped").values().filter_map(Value::as_u64).sum()
+    dropped_of(&status["calls"])
 }
 
-/// The three equations of the ledger.
+fn dropped_of(counted: &Value) -> u64 {
+    counted["dropped"].as_object().expect("dropped").values().filter_map(Value::as_u64).sum()
+}
+
+/// The equations of the ledger.
 pub fn balanced(status: &Value) {
     let n = |pointer: &str| number(status, pointer);
     assert_eq!(
@@ -335,6 +342,8 @@ pub fn balanced(status: &Value) {
         n("/calls/logged") + n("/calls/pending") + dropped(status) + n("/calls/unsampled"),
         "{status:#}"
     );
+    let feedback = n("/feedback/logged") + n("/feedback/pending") + dropped_of(&status["feedback"]);
+    assert_eq!(n("/feedback/seen"), feedback, "{status:#}");
     assert_eq!(n("/rows/appended"), n("/rows/delivered") + n("/rows/backlog"), "{status:#}");
     assert_eq!(n("/rows/consumed"), n("/rows/stored") + n("/rows/resent"), "{status:#}");
 }
