@@ -1,5 +1,5 @@
 //! `weir schema [TABLE]`: a table's columns, and the exact line that reads it with each engine, grown columns included. `--pin` and `--promote`
-//! add columns.
+//! add columns; `--raw` shows the fields that have none.
 
 mod change;
 
@@ -11,6 +11,7 @@ use serde::Serialize;
 use self::change::Asked;
 use super::{Context, Failure, chain, print_json, say};
 use crate::config::{Config, StoreTo};
+use crate::drain::leftover::leftover;
 use crate::drain::names::parse_key;
 use crate::drain::pin;
 use crate::drain::store::{self, Store};
@@ -30,6 +31,9 @@ pub struct Args {
     /// Make a column of a field that lives in `_raw` so far, for example inputs.coupon (again for more)
     #[arg(long, value_name = "COLUMN")]
     promote: Vec<String>,
+    /// Show the fields that live in `_raw`: those without a column in the rows of the newest files that did not fit
+    #[arg(long)]
+    raw: bool,
 }
 
 #[derive(Serialize)]
@@ -40,6 +44,9 @@ struct Screen {
     /// Columns that `--pin` and `--promote` added.
     #[serde(skip_serializing_if = "Option::is_none")]
     added: Option<Vec<String>>,
+    /// Fields without a column, in the rows of the newest files that have a `_raw`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw: Option<Vec<Rare>>,
     /// One ready line per engine.
     read: BTreeMap<&'static str, String>,
 }
@@ -53,6 +60,19 @@ struct Column {
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
 }
+
+/// A field that lives in `_raw`.
+#[derive(Serialize)]
+struct Rare {
+    name: String,
+    rows: u64,
+    /// What its column would be; absent: its values have no type of a column, or several.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+}
+
+/// Fields of `_raw` that are shown.
+const RARE_MAX: usize = 100;
 
 pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let asked = Asked::read(&args.pin, &args.promote)?;
@@ -72,9 +92,9 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
         (Some(table), _) => table,
         (None, [only]) => only.clone(),
         (None, []) => return Err(Failure::Failed(format!("no table yet in {}", store.address()))),
-        (None, many) if !asked.is_empty() => {
+        (None, many) if !asked.is_empty() || args.raw => {
             let fix = format!("name the table, one of {}", many.join(", "));
-            return Err(Failure::Usage(format!("--pin and --promote are for one table; {fix}")));
+            return Err(Failure::Usage(format!("--pin, --promote and --raw are for one table; {fix}")));
         }
         (None, many) => {
             if context.json {
@@ -90,9 +110,11 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
         let (schema, added) = change::change(store.as_ref(), &table, &asked)?;
         (schema, Some(added))
     };
+    let raw = args.raw.then(|| rare(store.as_ref(), &table, &schema)).transpose()?;
     let screen = Screen {
         version: schema.version(),
         added,
+        raw,
         columns: columns(&schema),
         read: reading_lines(&config, &table, newest_file(store.as_ref(), &table).map_err(failed)?.as_deref()),
         table,
@@ -116,11 +138,30 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
     for column in &screen.columns {
         say(&format!("  {:width$}  {}", column.name, column.kind))?;
     }
+    if let Some(raw) = &screen.raw {
+        say("\nin _raw, without a column (weir schema --promote makes one)")?;
+        for Rare { name, rows, kind } in raw {
+            say(&format!("  {name}  {rows} rows  {}", kind.as_deref().unwrap_or("of no type that a column has")))?;
+        }
+    }
     say("\nread it with")?;
     for (engine, line) in &screen.read {
         say(&format!("  {engine:8} {line}"))?;
     }
     Ok(())
+}
+
+/// What lives in `_raw`.
+fn rare(store: &dyn Store, table: &str, schema: &Schema) -> Result<Vec<Rare>, Failure> {
+    let found = leftover(store, table).map_err(|error| Failure::Failed(chain(&error)))?;
+    let fields = found.survey.beyond(schema).into_iter().take(RARE_MAX);
+    Ok(fields
+        .map(|(path, rows, data_type)| Rare {
+            name: path.to_string(),
+            rows,
+            kind: data_type.map(|data_type| data_type.to_string()),
+        })
+        .collect())
 }
 
 /// Every column with the names that a query uses: `inputs.age`.

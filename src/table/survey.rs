@@ -142,6 +142,38 @@ impl Survey {
         (*present > 0).then_some((u64::from(*present), found))
     }
 
+    /// Fields that have no column in `schema`, with the rows that have them and the type that each would have; most rows first. Not what is below
+    /// such a field, and not values that a column refused.
+    pub fn beyond(&self, schema: &Schema) -> Vec<(ColumnPath, u64, Option<Type>)> {
+        let mut paths = Vec::new();
+        for (at, place) in PLACES.into_iter().enumerate() {
+            let side: Vec<String> = place.prefix().split_terminator('.').map(str::to_owned).collect();
+            self.without_column([INPUTS, OUTPUTS, ROOT][at], schema.fields(place), &side, &mut paths);
+        }
+        let mut found: Vec<_> = paths
+            .into_iter()
+            .filter_map(|path| self.at(&path).map(|(rows, data_type)| (path, rows, data_type)))
+            .collect();
+        found.sort_by(|(a, a_rows, _), (b, b_rows, _)| b_rows.cmp(a_rows).then_with(|| a.cmp(b)));
+        found
+    }
+
+    fn without_column(&self, node: usize, fields: &[Field], above: &[String], found: &mut Vec<ColumnPath>) {
+        let known: HashMap<&str, &Field> = fields.iter().map(|field| (field.key(), field)).collect();
+        for child in self.tree.nodes[node].children.iter().map(|child| *child as usize) {
+            let Node { key, fixed, .. } = &self.tree.nodes[child];
+            let path = || [above, &[key.to_string()]].concat();
+            match known.get(&**key) {
+                _ if fixed.is_some() => {}
+                None => found.push(ColumnPath::of(path())),
+                Some(field) if matches!(field.data_type, Type::Struct(_)) => {
+                    self.without_column(child, field.children(), &path(), found);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
     /// The type of a column that is not there yet.
     fn new_type(
         &self,

@@ -228,6 +228,11 @@ fn types_are_fixed_pinned_and_promoted_while_the_drain_runs() {
     let pinned = weir.cli_json(&["schema", "churn", "--pin", "inputs.score=float", "--pin", "inputs.deep.er=int64"]);
     assert_eq!(named(&pinned), ["inputs.score", "inputs.deep.er"]);
     assert_eq!((number(&pinned, "/version"), type_of(&pinned, "inputs.deep.er")), (2, &json!("INT64")));
+    let raw = weir.cli_json(&["schema", "--raw"]);
+    let raw = raw["raw"].as_array().expect("raw");
+    assert!(raw.contains(&json!({ "name": "inputs.coupon", "rows": 2, "type": "DOUBLE" })), "{raw:?}");
+    assert!(raw.contains(&json!({ "name": "inputs.rare", "rows": 2, "type": "STRUCT" })), "{raw:?}");
+    assert!(raw.iter().all(|field| field["name"] != "inputs.customer_id"), "{raw:?}");
     let promoted = weir.cli_json(&["schema", "--promote", "inputs.coupon", "--promote", "inputs.rare"]);
     assert_eq!(named(&promoted), ["inputs.coupon", "inputs.rare"]);
     assert_eq!(type_of(&promoted, "inputs.coupon"), "DOUBLE");

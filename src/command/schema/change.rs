@@ -52,6 +52,8 @@ pub(super) fn change(store: &dyn Store, table: &str, asked: &Asked) -> Result<(S
         refuse(&before, table, &columns)?;
     }
     let Some(wider) = before.with(&columns) else { return Ok((before, Vec::new())) };
+    // As the drain does before it creates anything.
+    store.self_test().map_err(|error| failed(&error))?;
     let after = pin::grow_schema(store, table, wider).map_err(|error| failed(&error))?;
     // Somebody else may have been first, with other types.
     refuse(&after, table, &columns)?;

@@ -94,6 +94,17 @@ fn a_rare_field_has_a_type_to_be_promoted_with() {
     assert_eq!((at("inputs.nobody"), at("outputs.rare"), at("inputs.rare.x")), (None, None, None));
     let schema = survey.propose(None).expect("a schema");
     assert_eq!(input_type(&schema, "rare"), None);
+    let beyond = |schema: &Schema| -> Vec<String> {
+        let shown = |data_type: Option<Type>| data_type.map_or("-".to_owned(), |data_type| data_type.to_string());
+        survey.beyond(schema).into_iter().map(|(path, rows, of)| format!("{path} {rows} {}", shown(of))).collect()
+    };
+    assert_eq!(
+        beyond(&schema),
+        ["inputs.l 1 -", "inputs.o 1 STRUCT", "inputs.rare 1 DOUBLE", "user 1 BOOLEAN"],
+        "and not `inputs.a`, which 1,000 rows have and a column too"
+    );
+    let wider = schema.with(&asked(&["inputs.o.x=string", "user=string"])).expect("wider");
+    assert_eq!(beyond(&wider), ["inputs.l 1 -", "inputs.o.never 1 -", "inputs.rare 1 DOUBLE"]);
 }
 
 #[test]
