@@ -255,25 +255,30 @@ impl Rows {
 
     /// A key of an open MAP. Of a repeated one the first counts, as everywhere; engines refuse a MAP that has a key twice.
     fn map_key(&mut self, node: usize, key: &str) {
+        let (keys, _, first) = self.map_of(node);
+        let repeated = match keys.len() - first {
+            0..MAP_ENTRIES_COMPARED => (first..keys.len()).any(|at| keys.text_at(at) == Some(key.as_bytes())),
+            _ => self.long_map_has(node, key),
+        };
+        if repeated {
+            self.misfit = true;
+            return;
+        }
+        let fit = self.map_of(node).0.push(Scalar::Text(key));
+        debug_assert_eq!(fit, Fit::Exact);
+    }
+
+    /// The same question to a long MAP; the key is remembered.
+    fn long_map_has(&mut self, node: usize, key: &str) -> bool {
         let mut seen = std::mem::take(&mut self.map_keys);
         let (keys, _, first) = self.map_of(node);
-        let mut entries = (first..keys.len()).filter_map(|at| keys.text_at(at));
-        let repeated = match keys.len() - first {
-            0..MAP_ENTRIES_COMPARED => entries.any(|known| known == key.as_bytes()),
-            count => {
-                if count == MAP_ENTRIES_COMPARED {
-                    seen.clear();
-                    seen.extend(entries.map(xxh3_64));
-                }
-                !seen.insert(xxh3_64(key.as_bytes()))
-            }
-        };
-        if !repeated {
-            let fit = keys.push(Scalar::Text(key));
-            debug_assert_eq!(fit, Fit::Exact);
+        if keys.len() - first == MAP_ENTRIES_COMPARED {
+            seen.clear();
+            seen.extend((first..keys.len()).filter_map(|at| keys.text_at(at)).map(xxh3_64));
         }
+        let new = seen.insert(xxh3_64(key.as_bytes()));
         self.map_keys = seen;
-        self.misfit |= repeated;
+        !new
     }
 
     /// A MAP's value is an object or array.

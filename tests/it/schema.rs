@@ -60,7 +60,7 @@ fn read_all(weir: &Weir, sent: &Sent) -> BTreeMap<String, u64> {
     sent.keys().map(|table| (table.clone(), number(&found, &format!("/{table}/raw")))).collect()
 }
 
-/// `WEIR_TEST_SPARK=1` adds Spark, which the tests' environment must have then (pip install pyspark).
+/// `WEIR_TEST_SPARK=1` adds Spark; `PYTHONPATH` must name a folder that has pyspark then, and a Java be there. Spark 4.3 passed.
 fn engines() -> Vec<String> {
     let spark = std::env::var("WEIR_TEST_SPARK").is_ok().then_some("spark");
     ENGINES.into_iter().chain(spark).map(str::to_owned).collect()
