@@ -10,12 +10,13 @@ use super::class::Class;
 use super::fixed::place_of;
 use super::schema::{Field, PLACES, Place, STRUCT_DEPTH_MAX, Schema, Type};
 use super::tell;
-use super::tree::{DECLARED_MAX, INPUTS, Node, OUTPUTS, ROOT, Tree};
+use super::tree::{DECLARED_MAX, INPUTS, Node, OUTPUTS, ROOT, Rare, Tree};
 use crate::config::ColumnPath;
 use crate::source::Message;
 
-/// Rows between two times of forgetting.
+/// Rows between two times of forgetting, and where there is no room for a new key.
 const FORGET_EVERY: u64 = 256;
+const FORGET_EVERY_FULL: u64 = 16;
 
 /// New keys of one object that one row of several has; of more, none becomes a column. It may with the next file.
 const SUDDEN_KEYS_MAX: usize = 64;
@@ -72,8 +73,13 @@ impl Survey {
         if message.damaged.is_some() {
             return;
         }
-        if self.tree.is_full() && self.rows >= self.forgot_at + FORGET_EVERY {
-            self.tree.forget_rare(self.rows);
+        let since = self.rows - self.forgot_at;
+        if self.tree.is_full() && since >= FORGET_EVERY {
+            self.tree.forget(self.rows, Rare::Half);
+            self.forgot_at = self.rows;
+        } else if !self.tree.has_room() && since >= FORGET_EVERY_FULL {
+            // Or else keys of one row each would keep out those that many rows have.
+            self.tree.forget(self.rows, Rare::Single);
             self.forgot_at = self.rows;
         }
         self.tree.begin_row(self.rows);

@@ -47,6 +47,15 @@ pub(super) struct Node {
     forgotten: Forgotten,
 }
 
+/// Which keys are forgotten.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Rare {
+    /// Those that fewer than one row in 200, half of what makes a column, had since they were first seen.
+    Half,
+    /// Those that no more than one row had.
+    Single,
+}
+
 /// What is left of an object's keys that were dropped.
 #[derive(Default)]
 struct Forgotten {
@@ -233,7 +242,7 @@ impl Tree {
     }
 
     /// Whether a new key is remembered: some room beyond the mark, so that a row of many new keys is not cut in half at once.
-    fn has_room(&self) -> bool {
+    pub fn has_room(&self) -> bool {
         self.nodes.len() < 2 * NODES_MAX && self.names < 2 * NAMES_BYTES_MAX
     }
 
@@ -256,11 +265,14 @@ impl Tree {
         keys >= MAP_KEYS_MIN && numbers > 0 && others * 100 <= present && common * 2 < present
     }
 
-    /// Drops keys that fewer than one row in 200 had since they were first seen, and what is below them.
-    pub fn forget_rare(&mut self, rows: u64) {
+    /// Drops keys that are rare, and what is below them.
+    pub fn forget(&mut self, rows: u64, rare: Rare) {
         let old = std::mem::take(&mut self.nodes);
-        let kept =
-            |node: &Node| node.fixed.is_some() || u64::from(node.present) * 200 >= rows.saturating_sub(node.born);
+        let is_rare = |node: &Node| match rare {
+            Rare::Half => u64::from(node.present) * 200 < rows.saturating_sub(node.born),
+            Rare::Single => node.present <= 1,
+        };
+        let kept = |node: &Node| node.fixed.is_some() || !is_rare(node);
         let mut places = vec![NOBODY; old.len()];
         let mut marked = vec![false; old.len()];
         marked[ROOT] = true;

@@ -125,6 +125,24 @@ fn memory_is_bounded_whatever_the_keys_are() {
     assert_eq!(survey.propose(None).expect("a schema").columns(), 1);
 }
 
+/// Keys that one row each has fill the memory: what a third of the rows has becomes a column all the same.
+#[test]
+fn many_keys_of_one_row_each_do_not_keep_out_the_others() {
+    let mut survey = Survey::new(1_000);
+    for row in 0..240u64 {
+        let more = match row % 3 {
+            _ if row < 60 => String::new(),
+            0 => r#","late":1,"o":{"x":"t"}"#.to_owned(),
+            _ => String::new(),
+        };
+        let keys: Vec<String> = (0..3_000).map(|key| format!(r#""u{row}_{key}":1"#)).collect();
+        survey.add(&message(row, format!(r#"{{"inputs":{{"a":1,{}{more}}}}}"#, keys.join(","))));
+    }
+    let schema = survey.propose(None).expect("a schema");
+    assert_eq!(input_type(&schema, "late"), Some(&Type::Double));
+    assert_eq!(schema.columns(), 4, "a, late, o and o.x");
+}
+
 #[test]
 fn names_that_readers_fold_or_make_themselves_are_not_taken() {
     let (schema, file) = table(&[r#"{"dt":"x","Hour":7,"inputs":{"dt":1,"K":2,"\u212a":3,"straße":4,"STRASSE":5}}"#]);
