@@ -13,7 +13,7 @@ use crate::drain::store::Store;
 use crate::drain::{Drain, Watch};
 use crate::ledger::Ledger;
 use crate::log;
-use crate::source::kafka::{self, KafkaSource, Members, Reach, TopicPicker};
+use crate::source::kafka::{self, KafkaSource, KafkaSourceError, Members, Reach, TopicPicker};
 use crate::source::lane::Lanes;
 use crate::source::{Bounds, Event, PartitionId, Source};
 use crate::telemetry::{Meters, with_causes};
@@ -79,7 +79,7 @@ fn from_log(once: Once<'_>, opened: Opened, control: &tokio::runtime::Handle) ->
     let ledger = Ledger::open(&config.data_dir.join("ledger"), logs.totals().logged()).map_err(AppError::Ledger)?;
     if once.new_generation {
         // The log's lock is held.
-        let mut alone = |_: &mut dyn FnMut(&str)| Ok(());
+        let mut alone = |_: &[PartitionId], _: &mut dyn FnMut(&str)| Ok(());
         begin_generations(config, store.as_ref(), &mut Lanes::new(logs.clone()), &mut alone, once.progress)?;
     }
     let drain = drain_config(config, &Meters::new(), tested);
@@ -106,7 +106,10 @@ fn from_kafka(once: Once<'_>, kafka: &Kafka, opened: Opened) -> Result<Status, O
             .map_err(AppError::Source)
     };
     if once.new_generation {
-        let mut alone = |progress: &mut dyn FnMut(&str)| nobody_drains(kafka, &config.drain.group, progress);
+        let root = store.address();
+        let mut alone = |partitions: &[PartitionId], progress: &mut dyn FnMut(&str)| {
+            nobody_drains(kafka, &config.drain.group, partitions, &root, progress)
+        };
         begin_generations(config, store.as_ref(), &mut open()?, &mut alone, once.progress)?;
     }
     let source = open()?;
@@ -144,28 +147,22 @@ fn from_kafka(once: Once<'_>, kafka: &Kafka, opened: Opened) -> Result<Status, O
     Ok(status)
 }
 
-/// Makes sure that nobody else drains; told what it waits for.
-type Alone<'a> = dyn FnMut(&mut dyn FnMut(&str)) -> Result<(), OnceError> + 'a;
+/// Makes sure that nobody else drains these partitions of one origin; told what it waits for.
+type Alone<'a> = dyn FnMut(&[PartitionId], &mut dyn FnMut(&str)) -> Result<(), OnceError> + 'a;
 
-/// Waits until the group has no members: a generation that begins beside a drain would store rows a second time. One that was stopped is a member
-/// until its session ends.
-fn nobody_drains(kafka: &Kafka, group: &str, progress: &mut dyn FnMut(&str)) -> Result<(), OnceError> {
+/// Waits until the group has no members, nor any other that stores in the same place: a generation that begins beside a drain would store rows a
+/// second time. One that was stopped is a member until its session ends.
+fn nobody_drains(
+    kafka: &Kafka,
+    group: &str,
+    partitions: &[PartitionId],
+    root: &str,
+    progress: &mut dyn FnMut(&str),
+) -> Result<(), OnceError> {
     let begun = Instant::now();
     loop {
-        let members = kafka::members(kafka, group).map_err(|error| OnceError::Drain(with_causes(&error)))?;
-        let (found, fix) = match members {
-            Members::Count(0) => return Ok(()),
-            Members::Count(count) => (
-                format!("the group `{group}` has {count} members"),
-                "Stop every weir with the drain role of this group, wait until their sessions end (`session.timeout.ms`, 10 s), and ask again",
-            ),
-            Members::Hidden => (
-                format!(
-                    "who is in the group `{group}` cannot be seen: a program that is not weir joined it with `group.protocol=consumer`"
-                ),
-                "Stop that program and every weir of this group, name another `drain.group` for all of them, and ask again",
-            ),
-        };
+        let found = at_work(kafka, group, partitions, root).map_err(|error| OnceError::Drain(with_causes(&error)))?;
+        let Some((found, fix)) = found else { return Ok(()) };
         if begun.elapsed() > LEFT {
             return Err(OnceError::Drain(format!(
                 "{found}: a new generation beside a drain would store rows twice. Nothing was changed. {fix}"
@@ -174,6 +171,29 @@ fn nobody_drains(kafka: &Kafka, group: &str, progress: &mut dyn FnMut(&str)) -> 
         progress(&format!("{found}; waiting for their sessions to end"));
         std::thread::sleep(Duration::from_secs(1));
     }
+}
+
+/// Who drains these partitions into this root, and what to do about it.
+fn at_work(
+    kafka: &Kafka,
+    group: &str,
+    partitions: &[PartitionId],
+    root: &str,
+) -> Result<Option<(String, &'static str)>, KafkaSourceError> {
+    const STOP: &str = "Stop every weir with the drain role of this group, wait until their sessions end (`session.timeout.ms`, 10 s), and ask again";
+    match kafka::members(kafka, group)? {
+        Members::Count(0) => {}
+        Members::Count(count) => return Ok(Some((format!("the group `{group}` has {count} members"), STOP))),
+        Members::Hidden => {
+            let found = format!(
+                "who is in the group `{group}` cannot be seen: a program that is not weir joined it with `group.protocol=consumer`"
+            );
+            let fix = "Stop that program and every weir of this group, name another `drain.group` for all of them, and ask again";
+            return Ok(Some((found, fix)));
+        }
+    }
+    let others = kafka::other_drains(kafka, group, partitions, root)?;
+    Ok(others.first().map(|other| (format!("the group `{other}` has members and stores in {root}, too"), STOP)))
 }
 
 /// Begins the next generation of every origin of a source.
@@ -219,8 +239,9 @@ fn begin_quietly(
 ) -> Result<(), OnceError> {
     let begun = Instant::now();
     let mut watch = generation::Watch::default();
+    let ids: Vec<PartitionId> = partitions.iter().map(|(id, _)| id.clone()).collect();
     loop {
-        alone(progress)?;
+        alone(&ids, progress)?;
         let now = Now { wall_ms: jiff::Timestamp::now().as_millisecond(), even: begun.elapsed() };
         match generation::begin(store, source, partitions, config.store.partition, now, &mut watch) {
             Ok(Some(doc)) => {

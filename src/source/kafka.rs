@@ -41,7 +41,7 @@ use ask::Ask;
 use consume::{Consume, Context};
 use discover::Discover;
 use member::Member;
-pub use members::{Members, members};
+pub use members::{Members, members, other_drains};
 use shared::Shared;
 pub use topics::TopicPicker;
 

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use weir::source::kafka::{Members, members};
+use weir::source::PartitionId;
+use weir::source::kafka::{Members, members, other_drains};
 
-use crate::support::kafka::{brokers, client, config as config_of, name, topic};
+use crate::support::kafka::{brokers, client, config as config_of, name, produce_at, topic};
 use crate::support::until;
-use crate::support::weir::{Weir, rows};
+use crate::support::weir::{Weir, number, rows};
 
 fn drain_of(topic: &str, group: &str, to: &str) -> Weir {
     Weir::new(&format!(
@@ -65,4 +66,23 @@ fn it_is_refused_while_the_group_has_a_member_whose_create_is_on_its_way() {
         let report = other.verify();
         rows(&report) == 50 && report["ok"] == true
     });
+}
+
+#[test]
+fn a_drain_of_another_group_is_seen_by_where_it_stores() {
+    let topic = topic(&brokers(), "others", 1);
+    let (group, root) = (name("group"), tempfile::tempdir().expect("a folder"));
+    let to = root.path().display().to_string();
+    let mut other = drain_of(&topic, &group, &to).start();
+    produce_at(&brokers(), &topic, 10, 1_764_037_200_000);
+    until("it has stored them", || number(&other.status(), "/rows/stored") == 10);
+    let partition = PartitionId { topic: topic.as_str().into(), origin: topic.as_str().into(), partition: 0 };
+    let seen = |mine: &str, root: &str| {
+        other_drains(&config_of(&brokers()), mine, std::slice::from_ref(&partition), root).expect("an answer")
+    };
+    until("what it committed says where", || seen("mine", &to) == [group.as_str()]);
+    assert!(seen(&group, &to).is_empty(), "one's own is asked for by its name");
+    assert!(seen("mine", "s3://elsewhere").is_empty());
+    assert!(other.term().success());
+    until("its session has ended", || seen("mine", &to).is_empty());
 }
