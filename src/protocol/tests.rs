@@ -172,6 +172,40 @@ proptest! {
     }
 
     #[test]
+    fn given_names_lose_double_and_move_nothing(
+        rows in prop::collection::vec(prop::collection::vec(any_value(), 0..4), 1..4),
+        beside in any_object(any_value()),
+        key in prop::sample::select(vec!["data", "instances", "inputs"]),
+        answers in 0..4_usize,
+        count in 1..4_usize,
+    ) {
+        let answers = Value::List(vec![Value::Number("1"); if answers == 0 { rows.len() } else { answers }]);
+        let mut request = vec![(Cow::Borrowed(key), Value::List(rows.into_iter().map(Value::List).collect()))];
+        request.extend(beside);
+        let (request, response) = (written(&Value::Object(request)), written(&answers));
+        let head = HeaderMap::new();
+        let names: Vec<String> = ["a", "b", "named"][..count].iter().map(|name| (*name).to_owned()).collect();
+        let mut reading = read(ProtocolChoice::Auto, matter(&head, "/", &request, &response));
+        let before = reading.rows.clone();
+        let columns = Columns { names: &names, giver: "the route names", list: None, tensors: true };
+        let applied = columns::apply(&mut reading, config::Side::Inputs, columns);
+        let mut renamed = false;
+        for (row, old) in reading.rows.iter().zip(&before) {
+            prop_assert_eq!(&row.outputs, &old.outputs);
+            prop_assert_eq!(row.inputs.len(), old.inputs.len());
+            for ((key, value), (old_key, old_value)) in row.inputs.iter().zip(&old.inputs) {
+                prop_assert_eq!(written(value), written(old_value));
+                if key != old_key {
+                    renamed = true;
+                    prop_assert!(names.iter().any(|name| name == key));
+                    prop_assert_eq!(row.inputs.iter().filter(|(other, _)| other == key).count(), 1);
+                }
+            }
+        }
+        prop_assert_eq!(renamed, applied.renamed);
+    }
+
+    #[test]
     fn arbitrary_json_never_panics(request in any_value(), response in any_value()) {
         let (request, response) = (written(&request), written(&response));
         let head = HeaderMap::new();
