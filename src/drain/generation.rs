@@ -100,7 +100,7 @@ pub fn begin(
             None => None,
         };
         if let Some(doc) = old.as_ref().filter(|_| found.is_none() && store.creates_late()) {
-            let from = doc.starts.get(&id.partition).map_or(bounds.start, |start| bounds.start.max(*start));
+            let from = doc.start(id.partition).max(bounds.start);
             let left = QUIET.saturating_sub(watch.look(topic, id.partition, "", now)?);
             if bounds.end > from && left > Duration::ZERO {
                 waits.push((

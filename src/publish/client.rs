@@ -114,6 +114,8 @@ impl ClientLog {
             *lock(&self.broker_error) = BrokerError { text, refused: false };
         }
         match level {
+            // Committed offsets are hints.
+            _ if facility == "COMMITFAIL" => tracing::debug!(role, facility, "librdkafka: {text}"),
             RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
                 tracing::debug!(role, facility, "librdkafka: {text}");
             }

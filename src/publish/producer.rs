@@ -38,8 +38,8 @@ pub(crate) struct Reports {
 #[derive(Debug, Default)]
 struct Settled {
     messages: u64,
-    /// Somebody waits: waking costs a system call, which is not to be paid for each message.
-    awaited: bool,
+    /// Somebody waits for so many: waking costs system calls, which are not to be paid for each message.
+    awaited: Option<u64>,
 }
 
 impl Reports {
@@ -58,15 +58,16 @@ impl Reports {
         self.windows.write().unwrap_or_else(PoisonError::into_inner).push(window);
     }
 
-    /// Waits until more than `seen` messages were settled, or `timeout`; returns how many are.
-    pub(crate) fn wait(&self, seen: u64, timeout: Duration) -> u64 {
+    /// Waits until `more` messages were settled after the first `seen`, or `timeout`; returns how many are.
+    pub(crate) fn wait(&self, seen: u64, more: u64, timeout: Duration) -> u64 {
         let mut settled = lock(&self.settled);
-        settled.awaited = true;
+        let target = seen + more;
+        settled.awaited = Some(target);
         let (mut settled, _) = self
             .changed
-            .wait_timeout_while(settled, timeout, |s| s.messages <= seen)
+            .wait_timeout_while(settled, timeout, |s| s.messages < target)
             .unwrap_or_else(PoisonError::into_inner);
-        settled.awaited = false;
+        settled.awaited = None;
         settled.messages
     }
 
@@ -79,7 +80,8 @@ impl Reports {
         drop(windows);
         let mut settled = lock(&self.settled);
         settled.messages += 1;
-        if std::mem::take(&mut settled.awaited) {
+        if settled.awaited.is_some_and(|target| settled.messages >= target) {
+            settled.awaited = None;
             self.changed.notify_one();
         }
     }
@@ -231,4 +233,27 @@ pub(crate) fn config(kafka: &config::Kafka, producer_bytes: u64) -> ClientConfig
             ("message.max.bytes", &message_bytes(kafka).to_string()),
         ],
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_for_reports_is_woken_for_as_many_as_were_asked_for() {
+        let kafka =
+            "version: 1\nroutes: { m: { upstream: 'http://127.0.0.1:1' } }\nkafka: { brokers: ['127.0.0.1:1'] }\n";
+        let kafka = config::Config::from_yaml("weir.yaml", kafka, &|_| None).unwrap().kafka.unwrap();
+        let reports = Reports::new(Arc::new(ClientLog::new("producer", &kafka)), Arc::default());
+        assert_eq!(reports.wait(0, 3, Duration::from_millis(1)), 0);
+        (0..2).for_each(|slot| reports.settle(opaque(0, slot), Ok(None)));
+        let patience = Duration::from_secs(60);
+        assert_eq!(reports.wait(0, 2, patience), 2, "they were there before they were asked for");
+        let waits = thread::spawn({
+            let reports = Arc::clone(&reports);
+            move || reports.wait(2, 2, patience)
+        });
+        (2..4).for_each(|slot| reports.settle(opaque(0, slot), Ok(None)));
+        assert_eq!(waits.join().unwrap(), 4);
+    }
 }

@@ -18,6 +18,10 @@ use crate::log::Logs;
 
 /// How often a lane's cursor is persisted while it moves; each time costs an fsync.
 const ADVANCE_EVERY: Duration = Duration::from_millis(500);
+/// Reports that are waited for at once: a queue that was full has room for a turn then, and nobody is woken for each message.
+const SETTLED_AT_ONCE: u64 = 256;
+/// How long they are waited for.
+const SETTLED_WAIT: Duration = Duration::from_millis(10);
 /// How often the status is refreshed.
 const STATUS_EVERY: Duration = Duration::from_millis(100);
 /// Waits between attempts at what failed: doubled each time, up to the longest.
@@ -324,7 +328,7 @@ impl Run {
     /// Waits for reports while something is in flight, else for the log.
     fn wait(&mut self) {
         if self.lanes.iter().any(LaneFeed::has_something_to_settle) {
-            self.settled = self.reports.wait(self.settled, Duration::from_millis(10));
+            self.settled = self.reports.wait(self.settled, SETTLED_AT_ONCE, SETTLED_WAIT);
         } else {
             self.log_generation = self.logs.wait(self.log_generation, Duration::from_millis(100));
         }

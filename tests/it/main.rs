@@ -18,6 +18,7 @@ mod growth;
 mod group;
 mod growth_services;
 mod group_load;
+mod hints;
 mod kafka_path;
 mod kafka_readers;
 mod kafka_rights;

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::support::disk::{BadDisk, Fault as DiskFault};
-use crate::support::kafka::{self, Broker};
+use crate::support::kafka::{self, Broker, Extra};
 use crate::support::model::Model;
 use crate::support::refusing::refusing;
 use crate::support::relay::{Fault, Relay};
@@ -23,7 +23,7 @@ fn predict(weir: &Weir, count: u64, ballast: usize) {
     }
 }
 
-fn trouble(weir: &Weir) -> String {
+pub fn trouble(weir: &Weir) -> String {
     weir.status()["trouble"].to_string()
 }
 
@@ -161,6 +161,39 @@ fn brokers_that_are_down_at_the_start_fill_the_log_to_its_budget_and_get_everyth
     for internal in ["thrd:", "Some(", "librdkafka", "facility", "/bootstrap"] {
         assert!(!said.contains(internal), "`{internal}` in a log line:\n{said}");
     }
+}
+
+/// A broker whose disk is full gives up; once there is room and it is started again, it gets everything.
+#[test]
+fn a_broker_that_dies_of_a_full_disk_gets_everything_when_it_has_room() {
+    let model = Model::start();
+    let mut broker = Broker::prepare_with(&Extra { disk_mebibytes: Some(128), ..Extra::default() });
+    broker.up();
+    kafka::create(broker.address(), "m", 2);
+    let yaml = format!(
+        "routes: {{ m: {{ upstream: {} }} }}\nkafka: {{ brokers: [{}], lanes: 2 }}\nstore: {{ roll: {{ every: 2s }} }}\n",
+        model.url(),
+        broker.address()
+    );
+    let weir = Weir::new(&yaml).start();
+    predict(&weir, 10, 0);
+    until("the path works", || number(&weir.status(), "/rows/delivered") == 10);
+    let mut calls = 10;
+    broker.disk().is_full();
+    until("the broker has given up", || {
+        predict(&weir, 10, 8 << 10);
+        calls += 10;
+        broker.has_ended()
+    });
+    predict(&weir, 20, 0);
+    calls += 20;
+    named(&weir, &format!("no broker of {} can be reached", broker.address()));
+    assert!(number(&weir.status(), "/rows/backlog") >= 20, "{:#}", weir.status());
+
+    broker.disk().has_room();
+    broker.up();
+    let status = delivered(&weir, calls);
+    assert_eq!(dropped(&status), 0, "{status:#}");
 }
 
 /// A network that closes, resets, delays or swallows, and one that flaps, between weir and its broker.

@@ -197,6 +197,7 @@ refused_after_smallest! {
     the_brokers_as_a_property: kafka("  producer: { bootstrap.servers: a }"), "7:15", "cannot be set", "kafka.brokers";
     a_message_timeout: kafka("  producer: { message.timeout.ms: 1000 }"), "7:15", "cannot be set", "wait in the log";
     a_group_as_a_property: kafka("  consumer: { group.id: a }"), "7:15", "cannot be set", "drain.group";
+    group_protocol: kafka("  consumer: { group.protocol: consumer }"), "7:15", "cannot be set", "who is in the group";
     auto_commit: kafka("  consumer: { enable.auto.commit: true }"), "7:15", "cannot be set", "the commit";
     a_property_that_librdkafka_has_not: kafka("  producer: { lingr.ms: 5 }"), "7:15", "no property `lingr.ms`", "CONFIGURATION.md";
     a_value_that_librdkafka_refuses: kafka("  producer: { linger.ms: soon }"), "7:26", "refuses this value", "CONFIGURATION.md";

@@ -1,7 +1,7 @@
 //! The consume thread: the only one that polls, assigns, seeks, pauses and commits.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -44,7 +44,6 @@ const LAST_COMMIT: Duration = Duration::from_millis(500);
 pub(super) struct Context {
     log: ClientLog,
     problem: Arc<ProblemSlot>,
-    commits_answered: AtomicU64,
     /// The cluster's id, once a broker has answered.
     cluster: OnceLock<String>,
     /// What the consumer group said, if it is asked.
@@ -56,7 +55,6 @@ impl Context {
         Context {
             log: ClientLog::new("consumer", kafka),
             problem,
-            commits_answered: AtomicU64::new(0),
             cluster: OnceLock::new(),
             changes: Changes::default(),
         }
@@ -95,13 +93,6 @@ impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Context>, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
         self.changes.rebalance(consumer, err, list);
     }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        self.commits_answered.fetch_add(1, Ordering::Relaxed);
-        if let Err(error) = result {
-            tracing::debug!(%error, "an offset was not committed; it is a hint only");
-        }
-    }
 }
 
 pub(super) struct Consume {
@@ -118,7 +109,8 @@ pub(super) struct Consume {
     tended_at: Instant,
     position_at: Instant,
     commit_at: Instant,
-    commits_sent: u64,
+    /// What was committed last.
+    committed: Option<TopicPartitionList>,
 }
 
 /// Finds a message's partition.
@@ -178,7 +170,7 @@ impl Consume {
             tended_at: now,
             position_at: now,
             commit_at: now,
-            commits_sent: 0,
+            committed: None,
         }
     }
 
@@ -211,12 +203,15 @@ impl Consume {
             }
         }
         self.commit(Duration::ZERO);
-        let deadline = Instant::now() + LAST_COMMIT;
-        let committer = self.committer();
-        while committer.context().commits_answered.load(Ordering::Relaxed) < self.commits_sent
-            && Instant::now() < deadline
-        {
-            drop(committer.poll(POLL));
+        self.until_committed();
+    }
+
+    /// Waits until the last commit has been answered, but not for long. Nobody is told of the answer itself; one to a question that was sent behind it
+    /// on the same connection comes after it.
+    fn until_committed(&mut self) {
+        let Some(sent) = self.committed.take() else { return };
+        if let Err(error) = self.committer().committed_offsets(sent, LAST_COMMIT) {
+            tracing::debug!(%error, "whether the last offsets were committed is not known; they are hints only");
         }
     }
 
@@ -242,6 +237,7 @@ impl Consume {
                     return self.spool_failed(&partition, &error);
                 }
                 inner.next = offset + 1;
+                inner.denied = false;
             }
         }
         if Shared::note(&mut inner) {
@@ -268,6 +264,10 @@ impl Consume {
             ) => {
                 tracing::warn!(%error, "a position is outside its partition; looking at all partitions again");
                 self.shared.ask_to_look_again();
+            }
+            // librdkafka says it once; the discover thread says it as long as there is something to read.
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                self.shared.partitions().iter().for_each(|partition| lock(&partition.inner).denied = true);
             }
             // Reported through the context already.
             _ => tracing::debug!(%error, "kafka consumer"),
@@ -428,13 +428,14 @@ impl Consume {
         }
         if offsets.count() > 0 {
             match self.committer().commit(&offsets, CommitMode::Async) {
-                Ok(()) => self.commits_sent += 1,
+                Ok(()) => self.committed = Some(offsets),
                 Err(error) => tracing::debug!(%error, "offsets were not committed; they are hints only"),
             }
         }
     }
 
-    /// The coordinator takes commits only from members while there are any.
+    /// The coordinator takes commits only from members while there are any. One that is none (`weir drain --once`) may be refused: whoever has the
+    /// partition commits when it has adopted what this one stored.
     fn committer(&self) -> &BaseConsumer<Context> {
         self.member.as_ref().map_or(&*self.consumer, Member::consumer)
     }

@@ -12,7 +12,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::consume::Context;
 use super::limits;
-use super::shared::{Phase, Shared};
+use super::shared::{Partition, Phase, Shared};
 use super::topics::{TopicPicker, Wanted};
 use crate::publish::lock;
 use crate::source::{Bounds, PartitionId};
@@ -38,6 +38,8 @@ pub(super) struct Discover {
 struct Found {
     /// Partitions per topic.
     counts: BTreeMap<String, i32>,
+    /// Topics that the brokers do not let weir see.
+    hidden: Vec<String>,
     /// A wanted topic exists and cannot be looked into yet.
     unclear: bool,
 }
@@ -69,10 +71,10 @@ impl Discover {
     fn look(&mut self) -> Result<bool, KafkaError> {
         let marks_due = self.shared.marks_due();
         let wanted = self.picker.current();
-        let Found { counts: found, unclear } = self.topics(&wanted)?;
+        let Found { counts: found, hidden, unclear } = self.topics(&wanted)?;
         let missing: Vec<String> = wanted.names.iter().filter(|n| !found.contains_key(*n)).cloned().collect();
         if missing != self.said_missing {
-            for topic in missing.iter().filter(|t| !self.said_missing.contains(t)) {
+            for topic in missing.iter().filter(|t| !self.said_missing.contains(t) && !hidden.contains(t)) {
                 tracing::warn!(topic, "topic `{topic}` does not exist yet; it is read once it does");
             }
             self.said_missing.clone_from(&missing);
@@ -92,13 +94,32 @@ impl Discover {
         }
         self.note_ends()?;
         let complete = missing.is_empty() && nothing_to_come && wanted.bad.is_empty();
-        match wanted.bad.first() {
-            Some(bad) => self.shared.problem.set(bad.as_str()),
-            None if all_announced => self.shared.problem.clear(),
-            None => {}
+        match (wanted.bad.first(), self.denied(&hidden)) {
+            (Some(bad), _) => self.shared.problem.set(bad.as_str()),
+            (None, Some(denied)) => self.shared.problem.set(denied),
+            (None, None) if all_announced => self.shared.problem.clear(),
+            (None, None) => {}
         }
+        let missing = missing.into_iter().filter(|topic| !hidden.contains(topic)).collect();
         self.shared.found(missing, nothing_to_come, complete);
         Ok(complete)
+    }
+
+    /// What the brokers do not let weir see or read, with the fix.
+    fn denied(&self, hidden: &[String]) -> Option<String> {
+        let says = |what: &str, topic: &str| {
+            format!(
+                "the brokers do not let weir {what} topic `{topic}`: allow its user Describe and Read there, with kafka-acls.sh --add --topic \
+                 {topic} --operation Describe --operation Read"
+            )
+        };
+        let is_denied = |partition: &Partition| {
+            let inner = lock(&partition.inner);
+            inner.denied && inner.phase == Phase::Reading && inner.next < inner.end
+        };
+        let unread =
+            || self.shared.partitions().iter().find(|partition| is_denied(partition)).map(|p| p.id.topic.clone());
+        hidden.first().map(|topic| says("see", topic)).or_else(|| unread().map(|topic| says("read", &topic)))
     }
 
     /// The partitions that were not announced yet.
@@ -122,9 +143,10 @@ impl Discover {
                 Some(
                     RDKafkaErrorCode::UnknownTopicOrPartition
                     | RDKafkaErrorCode::UnknownTopic
-                    | RDKafkaErrorCode::InvalidTopic
-                    | RDKafkaErrorCode::TopicAuthorizationFailed,
+                    | RDKafkaErrorCode::InvalidTopic,
                 ) => {}
+                // Whether it exists is not said either.
+                Some(RDKafkaErrorCode::TopicAuthorizationFailed) => found.hidden.push(topic.name().to_owned()),
                 None if !topic.partitions().is_empty() => {
                     let count = i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX);
                     found.counts.insert(topic.name().to_owned(), count);

@@ -74,6 +74,8 @@ pub(super) struct Inner {
     pub commit: Option<u64>,
     /// What is at hand is gone: to be announced anew.
     pub lost: bool,
+    /// The brokers have refused to give messages, and none has come since: of this partition or of another, they do not say.
+    pub denied: bool,
     /// Whether the drain has been told of what came since.
     noted: bool,
 }
@@ -190,6 +192,7 @@ impl Shared {
             mark: 0,
             commit: None,
             lost: false,
+            denied: false,
             noted: false,
         };
         let partition = Arc::new(Partition { id: id.clone(), number, hint, inner: Mutex::new(inner) });

@@ -1,9 +1,10 @@
-//! Disks that fail on demand: a small one of weir's own, and one whose writes and syncs fail or wait while the test says so.
+//! Disks that fail on demand: a small one, and one whose writes and syncs fail or wait while the test says so.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::fetch::{fetched, must_run};
+use super::fetch::{Tied, fetched, must_run};
+use super::until;
 
 /// Preloaded into the real binary: what the log asks of the disk (`pwrite`, `fsync`, `fdatasync`) does what a file says.
 const SHIM: &str = r#"
@@ -45,6 +46,57 @@ ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t at) {
     return ((ssize_t (*)(int, const void *, size_t, off64_t))dlsym(RTLD_NEXT, "pwrite64"))(fd, bytes, count, at);
 }
 "#;
+
+/// A small file system over a folder, seen by the processes that are started through it. Needs no root where user namespaces are allowed.
+pub struct SmallDisk {
+    folder: PathBuf,
+    /// Keeps the mount.
+    holder: Tied,
+}
+
+impl SmallDisk {
+    pub fn over(folder: &Path, mebibytes: u32) -> SmallDisk {
+        std::fs::create_dir_all(folder).unwrap();
+        let script =
+            format!("mount -t tmpfs -o size={mebibytes}m weir \"$0\" && mkdir \"$0/here\" && exec sleep infinity");
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "sh", "-c", &script]).arg(folder);
+        let disk = SmallDisk { folder: folder.to_path_buf(), holder: Tied::start(command) };
+        until("the small disk is mounted (as root, or where user namespaces are allowed)", || {
+            disk.seen().join("here").is_dir()
+        });
+        disk
+    }
+
+    /// What the script made, for what is to lie on it.
+    pub fn path(&self) -> PathBuf {
+        self.folder.join("here")
+    }
+
+    /// To start a program that sees it.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--preserve-credentials", "--user", "--mount", "--target"]).arg(self.holder.pid().to_string());
+        command.arg(program);
+        command
+    }
+
+    /// Takes all the room that is left, until [`SmallDisk::has_room`].
+    pub fn is_full(&self) {
+        let mut file = std::fs::File::create(self.seen().join("ballast")).unwrap();
+        let (Ok(_) | Err(_)) = std::io::copy(&mut std::io::repeat(1), &mut file);
+    }
+
+    pub fn has_room(&self) {
+        std::fs::remove_file(self.seen().join("ballast")).unwrap();
+    }
+
+    /// The folder as its processes see it, for who does not.
+    fn seen(&self) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.holder.pid()));
+        root.join(self.folder.strip_prefix("/").expect("an absolute path"))
+    }
+}
 
 /// `write` and `sync`, as the fault's first word.
 pub enum Fault {

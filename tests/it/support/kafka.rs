@@ -19,6 +19,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use weir::config;
 
+use super::disk::SmallDisk;
 use super::fetch::{Tied, fetched, free_port, must_run};
 use super::relay::Relay;
 
@@ -35,6 +36,7 @@ pub struct Broker {
     process: Option<Tied>,
     /// Options of its Java.
     java: Vec<String>,
+    disk: Option<SmallDisk>,
 }
 
 /// What a broker has beside its listener in clear text.
@@ -47,6 +49,8 @@ pub struct Extra {
     pub format: Vec<String>,
     /// Options of Java.
     pub java: Vec<String>,
+    /// Its data are on a disk of this size, of its own.
+    pub disk_mebibytes: Option<u32>,
 }
 
 pub struct Listener {
@@ -90,6 +94,9 @@ impl Broker {
     /// The same with whatever else it is to have.
     pub fn prepare_with(extra: &Extra) -> Broker {
         let (libs, folder) = (libs(VERSION), scratch());
+        let data = folder.path().join("data");
+        let disk = extra.disk_mebibytes.map(|mebibytes| SmallDisk::over(&data, mebibytes));
+        let data = disk.as_ref().map_or(data, SmallDisk::path);
         let (port, controller) = (free_port(), free_port());
         let (mut listeners, mut advertised, mut protocols) = (String::new(), String::new(), String::new());
         for listener in &extra.listeners {
@@ -119,16 +126,16 @@ impl Broker {
              num.network.threads=2\n\
              num.io.threads=2\n\
              {}",
-            folder.path().join("data").display(),
+            data.display(),
             extra.properties,
         );
         let file = folder.path().join("server.properties");
         fs::write(&file, properties).unwrap();
         let id = cluster_id();
-        let mut format = java(&libs);
+        let mut format = java_on(disk.as_ref(), &libs);
         format.args(["kafka.tools.StorageTool", "format", "-t", &id, "-c"]).arg(&file).args(&extra.format);
         must_run(&mut format, JAVA_FIX);
-        Broker { address: format!("127.0.0.1:{port}"), folder, process: None, java: extra.java.clone() }
+        Broker { address: format!("127.0.0.1:{port}"), folder, process: None, java: extra.java.clone(), disk }
     }
 
     pub fn address(&self) -> &str {
@@ -143,6 +150,16 @@ impl Broker {
     /// Kills it as a crash would; its data stay.
     pub fn kill(&mut self) {
         self.process = None;
+    }
+
+    /// Whether it has given up by itself.
+    pub fn has_ended(&self) -> bool {
+        self.process.as_ref().is_some_and(Tied::has_ended)
+    }
+
+    /// Its small disk.
+    pub fn disk(&self) -> &SmallDisk {
+        self.disk.as_ref().expect("it was started on a small disk")
     }
 
     /// Stops it as a long pause would (SIGSTOP): its connections stay open.
@@ -162,7 +179,7 @@ impl Broker {
     /// Starts it; whether it answers.
     pub fn try_up(&mut self) -> bool {
         let output = File::options().create(true).append(true).open(self.folder.path().join("output")).unwrap();
-        let mut command = java(&libs(VERSION));
+        let mut command = java_on(self.disk.as_ref(), &libs(VERSION));
         command
             .args(&self.java)
             .arg("kafka.Kafka")
@@ -196,7 +213,11 @@ pub fn behind(relays: &[&Relay]) -> Vec<Listener> {
 }
 
 pub(super) fn java(libs: &std::path::Path) -> Command {
-    let mut command = Command::new("java");
+    java_on(None, libs)
+}
+
+fn java_on(disk: Option<&SmallDisk>, libs: &std::path::Path) -> Command {
+    let mut command = disk.map_or_else(|| Command::new("java"), |disk| disk.command("java"));
     command.args(["-Xmx512m", "-cp"]).arg(libs.join("*"));
     command
 }

@@ -113,6 +113,7 @@ impl Secured {
                 .into_iter()
                 .flat_map(|user| ["--add-scram".to_owned(), user])
                 .collect(),
+            disk_mebibytes: None,
             java: vec![format!("-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={jwks}")],
         };
         let secured =
