@@ -14,8 +14,8 @@ use crate::support::kafka::{brokers, client, config, name, topic};
 use crate::support::weir::{Weir, balanced, number, rows};
 use crate::support::{process, until};
 
-/// Above the smallest that brokers take, so that a drain that has died is noticed soon.
-const SESSION: &str = "session.timeout.ms: 6000";
+/// The smallest that brokers take, so that a drain that has died or stopped is noticed soon.
+pub const SESSION: &str = "session.timeout.ms: 6000";
 
 /// A drain of `topics`, a member of `group`, that stores in `to`.
 fn drain_of(topics: &str, group: &str, to: &str) -> Weir {

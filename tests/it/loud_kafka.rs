@@ -6,6 +6,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::Value;
 
 use crate::copies::{obey, refusal};
+use crate::group::SESSION;
 use crate::support::clock::Clock;
 use crate::support::kafka::{self, admin, block_on, brokers, client};
 use crate::support::s3::bucket;
@@ -31,7 +32,8 @@ impl Lost {
         let topic = kafka::topic(&brokers(), "loud", 1);
         let clock = Clock::ahead(clock);
         let mut weir = Weir::new(&format!(
-            "roles: [drain]\nkafka: {{ brokers: [\"{}\"] }}\ndrain: {{ topics: [{topic}], group: {topic} }}\n{more}",
+            "roles: [drain]\nkafka: {{ brokers: [\"{}\"], consumer: {{ {SESSION} }} }}\n\
+             drain: {{ topics: [{topic}], group: {topic} }}\n{more}",
             brokers()
         ));
         for (name, value) in env.into_iter().chain(clock.env()) {

@@ -2,6 +2,7 @@
 //! beside the loss until somebody says how to go on, and then each row is there once.
 
 use crate::copies::{obey, refusal};
+use crate::group::SESSION;
 use crate::growth::post;
 use crate::outage::well;
 use crate::support::clock::Clock;
@@ -23,7 +24,7 @@ fn records_that_an_unclean_election_lost_are_told_and_the_way_on_stores_each_row
     // Its files are an hour old at once: a new generation need not be waited for.
     let clock = Clock::ahead(-HOUR);
     let mut weir = Weir::new(&format!(
-        "routes: {{ m: {{ upstream: {}, model: {topic} }} }}\nkafka: {{ brokers: [{brokers}], lanes: 1 }}\n",
+        "routes: {{ m: {{ upstream: {}, model: {topic} }} }}\nkafka: {{ brokers: [{brokers}], lanes: 1, consumer: {{ {SESSION} }} }}\n",
         model.url()
     ));
     for (name, value) in clock.env() {

@@ -3,7 +3,7 @@
 
 use rustix::process::Signal;
 
-use crate::group::{each_once, owned, produce};
+use crate::group::{SESSION, each_once, owned, produce};
 use crate::kafka_s3::store_at;
 use crate::support::kafka::{brokers, name, topic};
 use crate::support::relay::{Fault, Relay, put_parquet};
@@ -24,7 +24,7 @@ impl Member {
         let server = bucket.account.endpoint.trim_start_matches("http://").parse().expect("an address");
         let relay = Relay::to(server);
         let mut weir = Weir::new(&format!(
-            "roles: [drain]\nkafka: {{ brokers: [{}], consumer: {{ session.timeout.ms: 6000 }} }}\n\
+            "roles: [drain]\nkafka: {{ brokers: [{}], consumer: {{ {SESSION} }} }}\n\
              drain: {{ topics: [{topic}], group: {group} }}\n{}",
             brokers(),
             store_at(bucket, &relay.url(), ", roll: { every: 500ms }")

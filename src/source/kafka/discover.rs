@@ -109,8 +109,8 @@ impl Discover {
     fn denied(&self, hidden: &[String]) -> Option<String> {
         let says = |what: &str, topic: &str| {
             format!(
-                "the brokers do not let weir {what} topic `{topic}`: allow its user Describe and Read there, with kafka-acls.sh --add --topic \
-                 {topic} --operation Describe --operation Read"
+                "the brokers do not let weir {what} topic `{topic}`: allow its user Describe and Read there, with kafka-acls.sh \
+                 --bootstrap-server HOST:PORT --add --allow-principal User:NAME --topic {topic} --operation Describe --operation Read"
             )
         };
         let is_denied = |partition: &Partition| {
