@@ -147,25 +147,30 @@ fn rows_that_arrived_in_an_outage_that_the_gateway_lived_through_are_not_sent_ag
     let folder = tempfile::tempdir().expect("a folder");
     let gateway = Gateway::open(folder.path());
     let mut config = kafka::config(&relay.address().to_string());
-    config.resend_window = Duration::from_secs(4);
+    config.resend_window = Duration::from_secs(12);
     let publisher = gateway.publish(&config, folder.path());
     gateway.append(&topic, 0..10, 100);
     gateway.until_delivered(&publisher, 20);
 
-    relay.set(Fault::Mute);
-    gateway.append(&topic, 10..20, 100);
-    until("they are on the topic", || read_topic(broker.address(), &topic, 1).len() >= 40);
-    kafka_path::until(&publisher, "a new producer in place of the one that waits", |status| status.rebuilds > 0);
-    assert_eq!(gateway.logs.totals().delivered, 20, "nothing was acknowledged");
-    relay.heal();
-    gateway.append(&topic, 20..30, 100);
-    gateway.until_delivered(&publisher, 60);
+    let (mut calls, mut arrived) = (10, false);
+    while !arrived {
+        assert!(calls < 100, "a busy machine: each time the producer was replaced before its request had gone out");
+        let (rebuilds, rows) = (publisher.status().rebuilds, 2 * calls);
+        relay.set(Fault::Mute);
+        gateway.append(&topic, calls..calls + 10, 100);
+        kafka_path::until(&publisher, "a new producer in place of the one that waits", |status| {
+            status.rebuilds > rebuilds
+        });
+        assert_eq!(gateway.logs.totals().delivered, rows, "nothing was acknowledged");
+        arrived = read_topic(broker.address(), &topic, 1).len() as u64 > rows;
+        relay.heal();
+        calls += 20;
+        gateway.append(&topic, calls - 10..calls, 100);
+        gateway.until_delivered(&publisher, 2 * calls);
+    }
     drop(publisher);
-    assert_eq!(
-        assert_nothing_is_missing(&read_topic(broker.address(), &topic, 1), 60),
-        0,
-        "no row is on the topic twice"
-    );
+    let seen = read_topic(broker.address(), &topic, 1);
+    assert_eq!(assert_nothing_is_missing(&seen, 2 * calls), 0, "no row is on the topic twice");
 }
 
 /// Nothing would say after a kill that the rows may be on the topic.
