@@ -254,6 +254,28 @@ fn what_is_not_to_be_kept_of_a_truth_is_in_no_file() {
     assert!(!stored[0].contains(CANARY), "{stored:?}");
 }
 
+#[test]
+fn what_a_process_held_when_it_died_is_counted_as_a_crash() {
+    let model = Model::start();
+    let mut weir = deployment(&model, "").start();
+    let id = predict(&mut weir.client(), &json!({"x": 1}));
+    assert_eq!(post(&mut weir.client(), &json!({"id": id, "truth": 1})).status, 202);
+    weir.settle();
+    weir.kill();
+    // The log takes nothing in this life.
+    weir.up_with(Some("log.roll=pause"));
+    let mut client = weir.client();
+    let said = json!([{"id": id, "truth": 2}, {"id": id, "truth": 3}]).to_string();
+    let unanswered = std::thread::spawn(move || client.post("/feedback", said.as_bytes()).is_err());
+    until("it is seen", || number(&weir.status(), "/feedback/pending") == 2);
+    weir.kill();
+    assert!(unanswered.join().expect("a client"), "nothing is answered before it is in the log");
+    weir.up();
+    let (status, report) = weir.settle();
+    assert_eq!((number(&status, "/feedback/seen"), number(&status, "/feedback/dropped/crash")), (3, 2), "{status:#}");
+    assert_eq!(report["tables"]["churn.feedback"]["rows"], json!(1));
+}
+
 /// Posts feedback until the process dies; what was taken, by its ids.
 fn feed(weir: &Weir, client_number: u64, call: String) -> std::thread::JoinHandle<(u64, Vec<String>)> {
     let address = weir.address();
