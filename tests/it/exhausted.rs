@@ -77,9 +77,11 @@ fn without_file_descriptors_predictions_go_on_and_what_was_logged_is_stored_when
     let before = getrlimit(Resource::Nofile);
     prlimit(pid, Resource::Nofile, Rlimit { current: Some(3), ..before }).expect("a limit");
     // Nobody can ask for the status now: its log says it.
-    until("it is named", || {
-        predict(50);
-        weir.stderr().contains("Too many open files")
+    until("the log and the drain have met it", || {
+        predict(20);
+        let words = weir.stderr();
+        let met = |who: &str| words.lines().any(|line| line.contains(who) && line.contains("Too many open files"));
+        met("failed to write a segment of the log") && met("m-p0000")
     });
     let calls = predict(200);
     prlimit(pid, Resource::Nofile, before).expect("the old limit");
@@ -87,5 +89,6 @@ fn without_file_descriptors_predictions_go_on_and_what_was_logged_is_stored_when
     well(&weir);
     let (status, report) = weir.settle();
     assert_eq!(number(&status, "/calls/seen"), calls, "{status:#}");
+    assert_eq!(dropped(&status), number(&status, "/calls/dropped/log_error"), "{status:#}");
     assert_eq!(rows(&report), calls - dropped(&status), "one row for each call that was logged: {status:#}");
 }
