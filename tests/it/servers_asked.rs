@@ -3,6 +3,7 @@
 //! the same, and every call is the rows that were sent (`python/kserve_client.py`, `python/others_client.py`, `python/rows.py`).
 //! What they said in a run is kept as fixtures in `tests/data`, named after them, which every run reads.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -20,7 +21,12 @@ fn asked(name: &str) -> bool {
 
 /// Starts the server, asks it both ways with `client`, and compares the rows.
 fn becomes_rows(bin: &Path, name: &str, ready: &str, server: impl Fn(&str) -> Command, client: &[&str]) {
-    let server = Gentle(Server::start(ready, server));
+    let grouped = |port: &str| {
+        let mut command = server(port);
+        command.process_group(0);
+        command
+    };
+    let server = Gentle(Server::start(ready, grouped));
     let direct = format!("http://{}", server.0.address);
     let weir = Weir::new(&format!("routes: {{ {name}: {{ upstream: \"{direct}\" }} }}\n")).start();
     let through = format!("http://{}", weir.address());

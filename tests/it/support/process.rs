@@ -26,3 +26,9 @@ pub fn signal(pid: u32, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_raw(pid as i32).expect("a process id");
     rustix::process::kill_process(pid, signal).expect("the signal is sent");
 }
+
+/// Kills whoever is left of a process group.
+pub fn kill_group(leader: u32) {
+    let leader = rustix::process::Pid::from_raw(leader as i32).expect("a process id");
+    let (Ok(()) | Err(_)) = rustix::process::kill_process_group(leader, rustix::process::Signal::KILL);
+}

@@ -150,7 +150,8 @@ impl Server {
     }
 }
 
-/// A server whose children outlive it when it is killed: it is asked to end first.
+/// A server whose children outlive it: it is asked to end first, and what is left of its process group is killed (its command is given a
+/// group of its own).
 pub struct Gentle(pub Server);
 
 impl Drop for Gentle {
@@ -160,5 +161,7 @@ impl Drop for Gentle {
         while !self.0.process.has_ended() && begun.elapsed() < std::time::Duration::from_secs(30) {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
+        // It is not waited for yet, so the number is still its own.
+        super::process::kill_group(self.0.process.pid());
     }
 }
