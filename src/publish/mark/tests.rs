@@ -167,8 +167,9 @@ impl Sim {
             Step::Refused { hours } => {
                 // The first under way is refused, those behind it arrived.
                 if self.under_way.len() > 1
-                    && let (slot, Some(offset)) = self.under_way.remove(0)
+                    && let (slot, Some(offset)) = self.under_way[0]
                 {
+                    self.under_way.remove(0);
                     let refused = self.topic[usize::try_from(offset).unwrap()].take();
                     if let Some((epoch, seq)) = refused {
                         // It never stood there; the drain has not seen it either.
