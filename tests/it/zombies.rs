@@ -124,9 +124,9 @@ fn one_that_has_taken_over_goes_on_behind_a_file_that_arrives_late() {
     until("the other has found it", || two.adopted() == 1);
     each_once(&two.weir, &topic, 150);
     one.signal(Signal::CONT);
+    // The sleeper reads on until it is told whose the partition is, so from here on either of the two may store a file and the other adopt it.
     produce(&topic, 1, 150, 150);
     each_once(&two.weir, &topic, 300);
-    assert_eq!(two.adopted(), 1, "of what it made itself, one file was for nothing");
     for member in [&mut one, &mut two] {
         member.weir.drain_running();
         balanced(&member.weir.status());
