@@ -18,12 +18,7 @@ fn assigned(source: &mut dyn Source) -> Vec<(PartitionId, Bounds)> {
 fn it_waits_for_the_first_file_of_a_chain_that_has_records_and_none() {
     let world = World::new(2);
     world.topic.send(1, 10);
-    let store = Moody {
-        folder: Folder::open(&world.dir.path().join("late")).unwrap(),
-        calls: AtomicU32::new(0),
-        calm: AtomicBool::new(true),
-        deaf: AtomicBool::new(false),
-    };
+    let store = Moody::calm(&world.dir.path().join("late"));
     let mut source = MemorySource::boxed(&world.topic);
     let partitions = assigned(&mut *source);
     let mut watch = generation::Watch::default();
@@ -31,12 +26,12 @@ fn it_waits_for_the_first_file_of_a_chain_that_has_records_and_none() {
         let now = generation::Now { wall_ms: 1_800_000_000_000, even: Duration::from_secs(seconds) };
         generation::begin(store, &mut *source, &partitions, config::Partitioning::Day, now, &mut watch)
     };
-    assert_eq!(begin(&store, 0).unwrap().unwrap().generation, 1, "nobody drained it yet");
+    assert_eq!(begin(&*store, 0).unwrap().unwrap().generation, 1, "nobody drained it yet");
     for seconds in [10, 10 + 14 * 60] {
-        let waits = begin(&store, seconds).unwrap_err();
+        let waits = begin(&*store, seconds).unwrap_err();
         assert!(matches!(waits, GenerationError::NoFileYet { partition: 1, .. }), "{waits}");
     }
-    assert_eq!(begin(&store, 10 + 15 * 60).unwrap().unwrap().generation, 2);
+    assert_eq!(begin(&*store, 10 + 15 * 60).unwrap().unwrap().generation, 2);
     // Nothing comes late in a folder.
     assert_eq!(begin(&*world.store, 0).unwrap().unwrap().generation, 1);
     assert_eq!(begin(&*world.store, 0).unwrap().unwrap().generation, 2);
