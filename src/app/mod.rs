@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::admin::{Admin, Answers, BindError, Status};
 use crate::config::{Config, Format};
-use crate::discover::Discovery;
+use crate::discover::{Discovery, Kept};
 use crate::drain::store::{Store, StoreError};
 use crate::drain::{self, Drain};
 use crate::gateway::{Gateway, Parts, StartError, workers_for};
@@ -120,7 +120,8 @@ impl App {
         let (sender, receiver) = handoff::queue(HANDOFF_COUNT_MAX, config.memory.queue_bytes);
         let (told, questions) = record::told();
         let recorder = Arc::new(recorder(&config)?.told(told.clone()));
-        let discovery = Discovery::start(control.handle(), told, questions);
+        let kept = Kept::open(&config.data_dir, &config.routes, &told);
+        let discovery = Discovery::start(control.handle(), told, questions, kept);
         let recorders =
             Recorders::start(config.recorders, receiver, recorder, logs.clone()).map_err(AppError::Thread)?;
         let feedback = FeedbackDesk::of(&config, &ledger, &logs).map_err(AppError::Thread)?;

@@ -4,9 +4,10 @@
 //! In the background, one question at a time, by GET requests to the route's own upstream with its timeouts: the metadata of the Open
 //! Inference Protocol (`/v2/models/{model}`) and `/openapi.json`. (MLflow's own server tells nothing of a model's signature; under MLServer
 //! it is in that metadata.) Only paths are asked about on which values without names were seen. No request of a client and no record
-//! waits for it, and a server that does not answer costs nothing but names.
+//! waits for it, and a server that does not answer costs nothing but names. What was told is kept over a restart.
 
 mod fetch;
+mod kept;
 mod openapi;
 mod sources;
 mod v2;
@@ -20,6 +21,7 @@ use tokio::task::JoinHandle;
 use crate::config::{Side, columns_fault};
 use crate::record::{Answer, Learned, Question, Told};
 use fetch::Fetched;
+pub use kept::Kept;
 use sources::Kind;
 
 /// The running task. Dropped, it is ended.
@@ -28,12 +30,21 @@ pub struct Discovery {
 }
 
 impl Discovery {
-    /// Starts to answer questions on `runtime`.
-    pub fn start(runtime: &Handle, told: Arc<Told>, mut questions: mpsc::Receiver<Question>) -> Discovery {
+    /// Starts to answer questions on `runtime`, and to keep the answers.
+    pub fn start(
+        runtime: &Handle,
+        told: Arc<Told>,
+        mut questions: mpsc::Receiver<Question>,
+        mut kept: Kept,
+    ) -> Discovery {
         let task = runtime.spawn(async move {
             while let Some(question) = questions.recv().await {
-                let answer = ask(&question).await;
+                let (answer, from) = ask(&question).await;
+                let is_new = kept.note(&question, &answer, &from);
                 told.answer(&question, answer);
+                if is_new {
+                    kept.save().await;
+                }
             }
         });
         Discovery { task }
@@ -54,8 +65,8 @@ impl Drop for Discovery {
     }
 }
 
-/// Asks one source after the other, until one tells names.
-async fn ask(question: &Question) -> Answer {
+/// Asks one source after the other, until one tells names; with them comes the document they stand in.
+async fn ask(question: &Question) -> (Answer, String) {
     let route = &question.route;
     let mut failed = false;
     for source in sources::of(route, &question.path) {
@@ -83,10 +94,10 @@ async fn ask(question: &Question) -> Answer {
                 outputs,
                 "the model server names the columns"
             );
-            return Answer::Names(names);
+            return (Answer::Names(names), source.path);
         }
     }
-    if failed { Answer::Failed } else { Answer::Nothing }
+    (if failed { Answer::Failed } else { Answer::Nothing }, String::new())
 }
 
 /// The names, if they say more than positions do.

@@ -90,7 +90,7 @@ fn runtime() -> tokio::runtime::Runtime {
 fn answer(route: Route, path: &str) -> Answer {
     let (told, mut questions) = record::told();
     told.want(&Arc::new(route), path, false, 0);
-    runtime().block_on(ask(&questions.try_recv().expect("a question")))
+    runtime().block_on(ask(&questions.try_recv().expect("a question"))).0
 }
 
 fn learned(inputs: &[&str], outputs: &[&str]) -> Answer {
@@ -175,8 +175,10 @@ fn it_answers_in_the_background_and_ends_in_the_middle_of_a_question() {
     let server = Server::start(&[("/openapi.json", 200, OPENAPI), ("/v2/models/hangs", 0, "")]);
     let runtime = runtime();
     let (told, questions) = record::told();
-    let discovery = Discovery::start(runtime.handle(), told.clone(), questions);
     let route = Arc::new(server.route());
+    let folder = tempfile::tempdir().unwrap();
+    let kept = Kept::open(folder.path(), &[], &told);
+    let discovery = Discovery::start(runtime.handle(), told.clone(), questions, kept);
     told.want(&route, "/predict", false, 0);
     let until = Instant::now() + PATIENCE;
     while told.names("churn", "/predict").is_none() {

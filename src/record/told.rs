@@ -84,6 +84,21 @@ impl Told {
         routes.get(route)?.get(path)?.names.clone()
     }
 
+    /// Names that an earlier process was told; they are asked again on the first call that needs them. `false`: there is no room.
+    pub fn recall(&self, route: &str, path: &str, names: Learned) -> bool {
+        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        let paths = routes.entry(route.to_owned()).or_default();
+        if !paths.contains_key(path) && paths.len() >= PATHS_MAX {
+            return false;
+        }
+        let names = Some(Arc::new(names));
+        paths.insert(
+            path.to_owned(),
+            Entry { names, again_at_us: Some(i64::MIN), is_settled: false, pause_us: PAUSE_US },
+        );
+        true
+    }
+
     /// Asks about a path on which values have no names (or, if `misfit`, others than were told), unless it was asked, and unless the
     /// last try is too young.
     pub fn want(&self, route: &Arc<Route>, path: &str, misfit: bool, now_us: i64) {
@@ -189,6 +204,27 @@ mod tests {
         told.answer(&questions.try_recv().expect("a question"), Answer::Nothing);
         told.want(&route, "/a", false, 1000 * MINUTE);
         assert_eq!(next(&mut questions), None);
+    }
+
+    #[test]
+    fn what_an_earlier_process_was_told_holds_until_the_server_says_otherwise() {
+        let (told, mut questions) = told();
+        let route = Arc::new(route());
+        let names = Learned { inputs: vec!["age".to_owned()], outputs: Vec::new() };
+        assert!(told.recall("churn", "/a", names.clone()));
+        assert_eq!(told.names("churn", "/a").as_deref(), Some(&names));
+        told.want(&route, "/a", false, 0);
+        let question = questions.try_recv().expect("it is asked again");
+        told.answer(&question, Answer::Failed);
+        assert_eq!(told.names("churn", "/a").as_deref(), Some(&names));
+        told.want(&route, "/a", false, MINUTE);
+        told.answer(&questions.try_recv().expect("it is asked again"), Answer::Nothing);
+        assert_eq!(told.names("churn", "/a"), None);
+        for n in 1..PATHS_MAX {
+            assert!(told.recall("churn", &format!("/{n}"), names.clone()));
+        }
+        assert!(!told.recall("churn", "/more", names.clone()));
+        assert!(told.recall("fraud", "/more", names));
     }
 
     #[test]

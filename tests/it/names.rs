@@ -57,6 +57,48 @@ fn what_fastapi_says_in_its_openapi_json_names_rows_without_keys() {
 }
 
 #[test]
+fn what_a_server_told_is_known_after_a_restart_and_not_of_another_server() {
+    let [model, other] = [Model::start(), Model::start()];
+    let columns = serde_json::json!({"paths": {"/predict": {"post": {"requestBody": {"content": {"application/json": {
+        "schema": {"type": "array", "items": {"columns": ["age", "plan"]}}}}}}}}});
+    *model.openapi.lock().unwrap() = (200, columns.to_string());
+    let mut weir = Weir::new(&format!("routes: {{ churn: {{ upstream: {} }} }}\n", model.url())).start();
+    let ask = |weir: &Weir, value: u32| {
+        let answer = weir.client().post("/predict", format!("[[{value}, 7]]").as_bytes()).expect("an answer");
+        assert_eq!(answer.status, 200);
+        weir.settle();
+    };
+    ask(&weir, 1);
+    let file = weir.data_dir().join("names.json");
+    until("what was told is kept", || file.exists());
+    // From now on nobody says it again.
+    for model in [&model, &other] {
+        *model.openapi.lock().unwrap() = (503, String::new());
+    }
+    weir.kill();
+    weir.up();
+    ask(&weir, 2);
+    let serve_from = |weir: &Weir, from: &Model, to: &Model| {
+        let yaml = weir.dir.join("weir.yaml");
+        let text = std::fs::read_to_string(&yaml).expect("weir.yaml");
+        std::fs::write(&yaml, text.replace(&from.url(), &to.url())).expect("weir.yaml");
+    };
+    assert!(weir.term().success());
+    serve_from(&weir, &model, &other);
+    weir.up();
+    ask(&weir, 3);
+    assert!(weir.term().success());
+    serve_from(&weir, &other, &model);
+    let kept = std::fs::read_to_string(&file).expect("the file");
+    std::fs::write(&file, &kept[..kept.len() / 2]).expect("the file");
+    assert!(!weir.stderr().contains("cannot use the names"), "{}", weir.stderr());
+    weir.up();
+    ask(&weir, 4);
+    assert!(weir.stderr().contains("cannot use the names"), "{}", weir.stderr());
+    assert_eq!(sides(&weir, "inputs"), ["age=2.0 plan=7.0", "x0=1.0 x1=7.0", "x0=3.0 x1=7.0", "x0=4.0 x1=7.0"]);
+}
+
+#[test]
 fn the_switch_keeps_weir_from_asking() {
     let model = Model::start();
     let weir = Weir::new(&format!(

@@ -2,8 +2,8 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Listens on a free loopback port until the process ends.
@@ -11,6 +11,8 @@ pub struct Model {
     pub address: SocketAddr,
     /// Requests that were read to their end.
     pub requests: Arc<AtomicU64>,
+    /// What it answers for `/openapi.json`, with this status.
+    pub openapi: Arc<Mutex<(u16, String)>>,
 }
 
 impl Model {
@@ -18,16 +20,17 @@ impl Model {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let requests = Arc::new(AtomicU64::new(0));
-        let count = requests.clone();
+        let openapi = Arc::new(Mutex::new((404, "{}".to_owned())));
+        let (count, said) = (requests.clone(), openapi.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let count = count.clone();
+                let (count, said) = (count.clone(), said.clone());
                 std::thread::spawn(move || {
-                    let _ended = serve(stream, &count);
+                    let _ended = serve(stream, &count, &said);
                 });
             }
         });
-        Model { address, requests }
+        Model { address, requests, openapi }
     }
 
     pub fn url(&self) -> String {
@@ -35,7 +38,7 @@ impl Model {
     }
 }
 
-fn serve(stream: TcpStream, count: &AtomicU64) -> std::io::Result<()> {
+fn serve(stream: TcpStream, count: &AtomicU64, openapi: &Mutex<(u16, String)>) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     loop {
@@ -62,7 +65,10 @@ fn serve(stream: TcpStream, count: &AtomicU64) -> std::io::Result<()> {
         let mut body = vec![0; length];
         stream.read_exact(&mut body)?;
         count.fetch_add(1, Ordering::SeqCst);
-        let (status, answer) = answer(&path, &body);
+        let (status, answer) = match path.as_str() {
+            "/openapi.json" => openapi.lock().expect("no panic").clone(),
+            _ => answer(&path, &body),
+        };
         write!(
             stream.get_mut(),
             "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{answer}",
