@@ -16,13 +16,14 @@ mod copies;
 mod hidden;
 mod mask;
 mod paths;
+mod rule_names;
 mod taken;
 
 use std::borrow::Cow;
 
 use change::hmac;
 use columns::Given;
-use hidden::Hides;
+use hidden::{Hides, Unnamed};
 pub use taken::Named;
 
 use super::body::Copies;
@@ -93,20 +94,21 @@ pub fn settle<'r>(
         }
         let Sight { at_positions, given, list } = &sights[side as usize];
         let (mut why, mut found) = (*at_positions, Cow::Borrowed(rules));
+        let tensor = reading.tensors[side as usize].clone();
+        let mut unnamed = Some(Unnamed { list: *list, tensor: &tensor });
         if let Some((columns, applied)) = given {
-            let tensor = reading.tensors[side as usize].clone();
             let given = Given { side, names: columns.names, tensor: &tensor };
             let meant = given.meant(rules);
             settled.to_mut().extend(meant.iter().cloned());
             if (applied.renamed || applied.listed) && !given.resolves(rules, reading) {
                 why = why.or(Some(NO_COLUMN));
             } else if applied.is_whole() {
-                why = None;
+                (why, unnamed) = (None, None);
                 found.to_mut().extend(meant);
             }
         }
         if why.is_none() && names == NamesIn::Rows {
-            why = hides_in_rows(reading, &found, side, *list);
+            why = hides_in_rows(reading, &found, side, unnamed.as_ref());
         }
         if let Some(why) = why {
             withhold_side(reading, side, why);
@@ -120,7 +122,7 @@ fn hides_in_rows(
     reading: &mut Reading<'_>,
     rules: &[RedactRule],
     side: Side,
-    list: Option<&str>,
+    unnamed: Option<&Unnamed<'_>>,
 ) -> Option<&'static str> {
     reading.rows.iter_mut().find_map(|row| {
         let fields = match side {
@@ -128,7 +130,7 @@ fn hides_in_rows(
             Side::Outputs => &mut row.outputs,
         };
         let value = Value::Object(std::mem::take(fields));
-        let why = hidden::hides_names_in_row(&value, rules, side, list);
+        let why = hidden::hides_names_in_row(&value, rules, side, unnamed);
         if let Value::Object(taken) = value {
             *fields = taken;
         }
@@ -235,8 +237,13 @@ pub fn truth(truth: &mut Value<'_>, rules: &[RedactRule], columns: bool) -> Resu
             return Err(why);
         }
         let unnamed = if columns { !truth.is_object() } else { holds_text_without_name(truth) };
-        let finds = |rule: &&RedactRule| !columns && names.is_unnamed(&rule.keys[0]);
-        if unnamed && whole.is_empty() && !named.iter().any(finds) {
+        // The field of one rule by name could stand at any position; a scalar has only one.
+        let finds = |rule: &&RedactRule| match truth {
+            Value::List(_) => names.is_unnamed(&rule.keys[0]),
+            _ => rule.keys[0] == names.scalar(),
+        };
+        let all_found = if truth.is_list() { named.iter().all(finds) } else { named.iter().any(finds) };
+        if unnamed && (columns || !all_found) {
             return Err("a value without a name, and rules only for names");
         }
     }

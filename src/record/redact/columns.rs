@@ -2,7 +2,7 @@
 //! the tensor's own column: a rule with one of them reaches the value wherever it stands, in a row that has its names or in a list that
 //! could not be split. In: the route's rules. Out: those and the ones that they mean by that.
 
-use super::hidden::RuleNames;
+use super::rule_names::RuleNames;
 use crate::config::{RedactRule, Side};
 use crate::protocol::names::Names;
 use crate::protocol::{Object, Reading, Value};

@@ -9,11 +9,13 @@
 //! - a text that is the name of a rule of this side, unless the object it stands in has a field of that name: there the
 //!   rule finds its field, and the text is one of a category
 //! - a text that is JSON itself (base64 of it too), or that has a rule's name before a separator (CSV, a form, XML)
-//! - a request whose values stand at positions, if rules only know names and none of them is a key of the body; of an
-//!   answer, if one of those values is a text
+//! - a request whose values stand at positions, if there are rules by name and none of those names is a key of the body; of
+//!   an answer, if one of those values is a text. Where whole rows are lists, each of the names must be a key beside them: the
+//!   field of one that is not could stand at any position, and rules by position do not say that it does not
 //!
 //! This errs towards hiding: a body too many is kept as length and HMAC, and `parse_error` says why.
 
+use super::rule_names::{Keys, RuleNames};
 use crate::config::{RedactRule, Side};
 use crate::protocol::generic;
 use crate::protocol::media;
@@ -101,101 +103,82 @@ pub enum Hides {
 
 const POSITIONS: &str = "values at positions, and rules only for names";
 
+/// Whether values stand at positions in one.
+type Test = fn(&Value<'_>) -> bool;
+
 /// What hides names in the body of one side; `None`: its names are its keys.
 pub fn hides_names(body: &Value<'_>, rules: &[RedactRule], side: Side) -> Option<Hides> {
     let names = RuleNames::of(rules, side);
-    let mut keys_found = false;
-    let found = look(body, &names, &mut keys_found);
+    let mut keys = Keys::none_of(&names);
+    let found = look(body, &names, &mut keys);
     found.map(Hides::Always).or_else(|| {
-        let matters = !names.by_name.is_empty() && !names.has_positions && !keys_found;
-        let positional = match side {
-            Side::Inputs => is_positional(body) || at_any_batch(body, &is_positional),
-            Side::Outputs => holds_texts(body) || at_any_batch(body, &holds_texts),
+        let (values, rows): (Test, Test) = match side {
+            Side::Inputs => (is_positional, holds_lists),
+            Side::Outputs => (holds_texts, holds_texts),
         };
-        (matters && positional).then_some(Hides::Positions(POSITIONS))
+        let hides = (keys.lack_one() && (rows(body) || at_first_batch(body, &rows)))
+            || (keys.lack_all() && (values(body) || at_any_batch(body, &values)));
+        hides.then_some(Hides::Positions(POSITIONS))
     })
 }
 
+/// Where values of a row stand at positions, beside the names that weir gives to such.
+pub struct Unnamed<'u> {
+    /// The key of the list of rows, if the route names it.
+    pub list: Option<&'u str>,
+    /// The columns of the only tensor.
+    pub tensor: &'u [String],
+}
+
 /// As [`hides_names`], for one row that a protocol has given its names: values at positions stand under positional names, or in
-/// a list that could not be split, `list` if the route names its key.
+/// a list that could not be split. `at`: where such values may stand; nothing, if all have their names.
 pub fn hides_names_in_row(
     row: &Value<'_>,
     rules: &[RedactRule],
     side: Side,
-    list: Option<&str>,
+    at: Option<&Unnamed<'_>>,
 ) -> Option<&'static str> {
     let names = RuleNames::of(rules, side);
     if names.by_name.is_empty() {
         return None;
     }
-    let mut keys_found = false;
-    look(row, &names, &mut keys_found).or_else(|| {
+    let mut keys = Keys::none_of(&names);
+    look(row, &names, &mut keys).or_else(|| {
+        let (Some(at), Value::Object(fields)) = (at, row) else { return None };
         let positions = Names::of(side);
-        let unnamed =
-            |key: &str| key == media::TEXT || key == ROWS || key == positions.list() || positions.is_position(key);
-        let positional = matches!(row, Value::Object(fields) if fields.iter().any(|(key, value)| {
-            unnamed(key) || (list == Some(key.as_ref()) && is_positional(value))
-        }));
-        (!names.has_positions && !keys_found && positional).then_some(POSITIONS)
+        // Of an answer, numbers of a tensor are no more than that.
+        let in_tensor = |key: &str, value: &Value<'_>| {
+            at.tensor.len() > 1
+                && at.tensor.iter().any(|column| column == key)
+                && (side == Side::Inputs || has_text(value))
+        };
+        let is_list = |key: &str| key == ROWS || at.list == Some(key);
+        let hides = fields.iter().any(|(key, value)| {
+            let in_rows = key == positions.list()
+                || positions.is_position(key)
+                || in_tensor(key, value)
+                || (is_list(key) && holds_lists(value));
+            let at_all = key == media::TEXT || key == ROWS || (is_list(key) && is_positional(value));
+            (in_rows && keys.lack_one()) || (at_all && keys.lack_all())
+        });
+        hides.then_some(POSITIONS)
     })
 }
 
-/// The names that the rules of one side look for.
-pub struct RuleNames<'r> {
-    /// Each key of each path.
-    by_name: Vec<&'r str>,
-    /// Whole paths of several keys, as texts may write them.
-    dotted: Vec<String>,
-    has_positions: bool,
-}
-
-impl<'r> RuleNames<'r> {
-    pub fn of(rules: &'r [RedactRule], side: Side) -> RuleNames<'r> {
-        let positions = Names::of(side);
-        let rules = || rules.iter().filter(move |rule| rule.side == side);
-        RuleNames {
-            by_name: rules().flat_map(|rule| &rule.keys).map(String::as_str).collect(),
-            dotted: rules().filter(|rule| rule.keys.len() > 1).map(|rule| rule.keys.join(".")).collect(),
-            has_positions: rules().any(|rule| rule.keys.first().is_some_and(|key| positions.is_unnamed(key))),
-        }
-    }
-
-    /// Whether a rule could mean what a column of this name holds.
-    pub fn means(&self, column: &str) -> bool {
-        self.named_by(column).is_some() || self.decorated_in(column)
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &str> {
-        self.by_name.iter().copied().chain(self.dotted.iter().map(String::as_str))
-    }
-
-    /// Whether a text is a rule's name as pipelines decorate it: `num__email`, `email:0`, `customer.email`, `in/email`.
-    fn decorated_in(&self, text: &str) -> bool {
-        !text.contains(char::is_whitespace)
-            && text.replace("__", ":").split([':', '.', '/']).any(|part| self.named_by(part).is_some())
-    }
-
-    /// The rule's name that a text is.
-    fn named_by(&self, text: &str) -> Option<&str> {
-        let text = text.trim();
-        self.iter().find(|name| name.eq_ignore_ascii_case(text))
-    }
-}
-
-/// Follows a body down. `keys_found` becomes true if a rule's name is a key of it.
-fn look(value: &Value<'_>, names: &RuleNames<'_>, keys_found: &mut bool) -> Option<&'static str> {
+/// Follows a body down and has `keys` see each of its keys.
+fn look(value: &Value<'_>, names: &RuleNames<'_>, keys: &mut Keys<'_, '_>) -> Option<&'static str> {
     match value {
         Value::Text(text) => text_hides(text, names),
         Value::List(items) => items.iter().find_map(|item| match item {
             Value::Text(text) if names.means(text) => Some("a redacted field's name in a list"),
-            item => look(item, names, keys_found),
+            item => look(item, names, keys),
         }),
         Value::Object(fields) => {
             if let Some(shape) = shape(fields) {
                 return Some(shape);
             }
             fields.iter().find_map(|(key, value)| {
-                *keys_found |= names.iter().any(|name| name == key);
+                keys.see(key);
                 match value {
                     Value::Text(text) => match names.named_by(text) {
                         Some(name) if !fields.iter().any(|(key, _)| key == name) => {
@@ -203,11 +186,11 @@ fn look(value: &Value<'_>, names: &RuleNames<'_>, keys_found: &mut bool) -> Opti
                         }
                         _ => text_hides(text, names),
                     },
-                    value => look(value, names, keys_found),
+                    value => look(value, names, keys),
                 }
             })
         }
-        Value::Json(value) => look(value, names, keys_found),
+        Value::Json(value) => look(value, names, keys),
         _ => None,
     }
 }
@@ -310,6 +293,26 @@ fn at_any_batch(value: &Value<'_>, test: &impl Fn(&Value<'_>) -> bool) -> bool {
             ((generic::holds_batches(key) || key == "instances") && test(value)) || at_any_batch(value, test)
         }),
         Value::List(items) => items.iter().any(|item| at_any_batch(item, test)),
+        _ => false,
+    }
+}
+
+/// As [`at_any_batch`], but not within rows that have names.
+fn at_first_batch(value: &Value<'_>, test: &impl Fn(&Value<'_>) -> bool) -> bool {
+    matches!(value, Value::Object(fields) if fields.iter().any(|(key, value)| {
+        ((generic::holds_batches(key) || key == "instances") && test(value)) || at_first_batch(value, test)
+    }))
+}
+
+/// A list of rows without names.
+fn holds_lists(value: &Value<'_>) -> bool {
+    matches!(value, Value::List(items) if items.iter().any(Value::is_list))
+}
+
+fn has_text(value: &Value<'_>) -> bool {
+    match value {
+        Value::Text(_) => true,
+        Value::List(items) => items.iter().any(has_text),
         _ => false,
     }
 }

@@ -273,6 +273,16 @@ fn a_truth_in_which_a_rule_could_miss_its_field_is_refused() {
         let why = left(&truth, vec![rule("email", RedactAction::Drop)]).expect_err("it is refused");
         assert!(why.contains("object of fields") && !why.contains("canary"), "{truth}: {why}");
     }
+    // A rule by position, or a mask for all of it, does not say where the field of a rule by name is.
+    for (truth, other) in [
+        (json!(["x", "canary"]), rule("y0", RedactAction::Drop)),
+        (json!("canary"), rule("y0", RedactAction::Drop)),
+        (json!("canary"), rule("", RedactAction::Mask(vec![MaskKind::Email]))),
+    ] {
+        let why = left(&truth, vec![other, rule("email", RedactAction::Drop)]).expect_err("it is refused");
+        assert!(!why.contains("canary"), "{truth}: {why}");
+    }
+    left(&json!("canary"), vec![rule("y1", RedactAction::Drop)]).expect_err("a text alone is at no such position");
     // Where the route names the outputs' positions, a rule's name may be the name of this number.
     let posted = posted(json!({"id": ID, "truth": 42}).to_string(), |route| {
         route.record.outputs.columns = vec!["age".to_owned()];

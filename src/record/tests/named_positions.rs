@@ -132,6 +132,19 @@ fn a_rule_for_none_of_the_names_withholds_the_side() {
 }
 
 #[test]
+fn a_rule_by_position_does_not_say_where_a_name_stands_that_is_nowhere() {
+    for (request, path, response) in positional() {
+        let rules = vec![rule(Side::Inputs, "x0"), rule(Side::Inputs, "email")];
+        for row in clean(&with_route(at(path, request.clone(), response), |route| route.redact = rules.clone())) {
+            assert_eq!(row["inputs"], json!({}), "{request}");
+        }
+    }
+    let rules = vec![rule(Side::Inputs, "x1")];
+    let row = clean(&with_route(call(format!(r#"[[41,"{CANARY}"]]"#), "[1]"), |route| route.redact = rules)).remove(0);
+    assert_eq!(row["inputs"], json!({"x0": 41}), "rules by position alone find their values");
+}
+
+#[test]
 fn answers_are_held_to_the_same() {
     let response = format!(r#"{{"predictions":[["x","{CANARY}"],["y","{CANARY}"]]}}"#);
     for request in ["[[1],[2]]", "[[1],[2],[3]]"] {
