@@ -1,7 +1,7 @@
 """Prints a topic of weir as JSON lines, whichever form each message has: how a consumer reads protobuf records.
 
     pip install confluent-kafka grpcio-tools
-    python -m grpc_tools.protoc -I proto --python_out=. weir/v1/prediction.proto     # makes weir/v1/prediction_pb2.py
+    python -m grpc_tools.protoc -I proto --python_out=. weir/v1/prediction.proto weir/v1/feedback.proto     # makes weir/v1/*_pb2.py
     PYTHONPATH=. python proto/read.py BROKER TOPIC [COUNT]
 """
 
@@ -10,7 +10,7 @@ import sys
 import uuid
 
 from confluent_kafka import Consumer
-from weir.v1 import prediction_pb2
+from weir.v1 import feedback_pb2, prediction_pb2
 
 
 def plain(value):
@@ -37,11 +37,18 @@ def record(message):
     """The record as a dict, under the names that the JSON form has."""
     if dict(message.headers() or []).get("content-type") != b"application/x-protobuf":
         return json.loads(message.value())
-    prediction = prediction_pb2.Prediction.FromString(message.value())
-    found = {"id": None, "model_name": None, "model_version": None, "inputs": {}, "outputs": {}}
-    for field, value in prediction.ListFields():
+    feedback = feedback_pb2.Feedback.FromString(message.value())
+    if feedback.HasField("truth") or feedback.HasField("reward"):
+        parsed = feedback
+        found = {"id": None}
+    else:
+        parsed = prediction_pb2.Prediction.FromString(message.value())
+        found = {"id": None, "model_name": None, "model_version": None, "inputs": {}, "outputs": {}}
+    for field, value in parsed.ListFields():
         if field.name in ("inputs", "outputs"):
             value = plain_object(value)
+        elif field.name in ("truth", "reward"):
+            value = plain(value)
         elif field.name == "occurred_at":
             value = value.ToJsonString()
         elif field.name in ("metadata", "types"):

@@ -10,8 +10,8 @@ use crate::config::Config;
 use crate::gateway::feedback::{Posted, TakeFeedback, Told};
 use crate::ledger::{Ledger, Reason};
 use crate::log::Logs;
-use crate::record::feedback::FeedbackRecorder;
-use crate::record::{ContentType, Recorded};
+use crate::record::Recorded;
+use crate::record::feedback::{Feedback, FeedbackRecorder};
 
 /// Requests that wait for the thread. Their bodies are within `memory.capture`.
 const WAITING_MAX: usize = 1024;
@@ -31,7 +31,7 @@ impl FeedbackDesk {
         }
         let template = config.topic_template().to_owned();
         let recorder = FeedbackRecorder::new(template, super::record_bytes_max(config), super::message_key(config));
-        FeedbackDesk::start(recorder, ledger.clone(), logs.clone()).map(Some)
+        FeedbackDesk::start(recorder.format(super::format(config)), ledger.clone(), logs.clone()).map(Some)
     }
 
     /// As the gateway knows it.
@@ -86,8 +86,8 @@ fn run(receiver: &Receiver<Posted>, recorder: &FeedbackRecorder, ledger: &Ledger
                         Err(reason) => Told::NotKept(reason),
                     });
                 });
-                let content_type = ContentType::Json;
-                logs.append(Recorded { ticket, topic: feedback.topic, content_type, rows: feedback.rows });
+                let Feedback { topic, content_type, rows, .. } = feedback;
+                logs.append(Recorded { ticket, topic, content_type, rows });
             }
             Err(refused) => reply.send(refused),
         }

@@ -313,9 +313,12 @@ fn recorder(config: &Config) -> Result<Recorder, AppError> {
     };
     // A topic that nobody makes would hold its rows back for ever: then the route's topic takes them.
     let free_topics = config.kafka.as_ref().is_none_or(|kafka| kafka.create_topics.is_some());
-    let format = config.kafka.as_ref().map_or(Format::Json, |kafka| kafka.format);
     let recorder = Recorder::new(config.models_max, config.topic_template().to_owned(), record_bytes_max(config), key);
-    Ok(recorder.topics_from_clients(free_topics).key(message_key(config)).format(format))
+    Ok(recorder.topics_from_clients(free_topics).key(message_key(config)).format(format(config)))
+}
+
+fn format(config: &Config) -> Format {
+    config.kafka.as_ref().map_or(Format::Json, |kafka| kafka.format)
 }
 
 fn record_bytes_max(config: &Config) -> Option<usize> {

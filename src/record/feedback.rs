@@ -5,8 +5,8 @@
 //! `id` is a row's, or a call's `x-weir-id`; `client_request_id` may stand in its place. What is not of this form is refused,
 //! not kept as it is: here, other than with a prediction, there is somebody who can put it right.
 //!
-//! The record, always JSON: `id, model_name, occurred_at, request_id, client_request_id, row_index, route, truth, reward,
-//! metadata, schema_version`. Truth passes the rules of redaction before anything else sees it.
+//! The record: `id, model_name, occurred_at, request_id, client_request_id, row_index, route, metadata, schema_version, truth,
+//! reward`, in the form that predictions have. Truth passes the rules of redaction before anything else sees it.
 
 mod plain;
 mod said;
@@ -17,8 +17,8 @@ mod write;
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::Encoded;
-use crate::config::{KeyField, feedback_topic};
+use super::{ContentType, Encoded, wire};
+use crate::config::{Format, KeyField, feedback_topic};
 use crate::gateway::feedback::{Posted, Told};
 use crate::protocol::{Value, encoding, json};
 use said::{Place, Said};
@@ -28,12 +28,14 @@ pub struct FeedbackRecorder {
     topic_template: String,
     record_bytes_max: Option<usize>,
     key: Option<KeyField>,
+    format: Format,
 }
 
 /// One entry for the log, and what its client is told once it is there.
 #[derive(Debug)]
 pub struct Feedback {
     pub topic: String,
+    pub content_type: ContentType,
     /// Never empty.
     pub rows: Vec<Encoded>,
     pub told: Told,
@@ -42,7 +44,13 @@ pub struct Feedback {
 impl FeedbackRecorder {
     /// `topic_template` is that of predictions. A record beyond `record_bytes_max` is refused; `key` is the messages' key.
     pub fn new(topic_template: String, record_bytes_max: Option<usize>, key: Option<KeyField>) -> FeedbackRecorder {
-        FeedbackRecorder { topic_template, record_bytes_max, key }
+        FeedbackRecorder { topic_template, record_bytes_max, key, format: Format::Json }
+    }
+
+    /// The form of the messages; JSON unless set.
+    pub fn format(mut self, format: Format) -> FeedbackRecorder {
+        self.format = format;
+        self
     }
 
     /// Reads what was posted.
@@ -65,12 +73,13 @@ impl FeedbackRecorder {
         let (said, told) = read(document.value, posted)?;
         let rows = said.into_iter().enumerate().map(|(at, said)| self.encode(said, at, posted));
         let topic = feedback_topic(&self.topic_template.replace("{model}", posted.route.own_model()));
-        Ok(Feedback { topic, rows: rows.collect::<Result<_, _>>()?, told })
+        let content_type = ContentType::from(self.format);
+        Ok(Feedback { topic, content_type, rows: rows.collect::<Result<_, _>>()?, told })
     }
 
     fn encode(&self, said: Said<'_>, at: usize, posted: &Posted) -> Result<Encoded, Told> {
         let said = truth::redact(said, &posted.route).map_err(|why| Told::Bad(Place::number(at).says(why)))?;
-        let (metadata, value) = write::record(&said, posted);
+        let (metadata, value) = write::record(wire::form(self.format), &said, posted);
         if let Some(most) = self.record_bytes_max.filter(|most| value.len() > *most) {
             let what = format!("its record would have {} bytes, more than {most} (`kafka.max_record`)", value.len());
             return Err(Told::TooLarge(Place::number(at).says(format!("{what}; send less"))));

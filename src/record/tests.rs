@@ -24,6 +24,7 @@ mod redaction;
 mod redaction_actions;
 mod redaction_canaries;
 mod feedback;
+mod feedback_protobuf;
 mod sample;
 mod schema;
 mod told_names;

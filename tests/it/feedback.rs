@@ -5,7 +5,8 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use crate::kafka_path::read_topic;
+use crate::kafka_path::read_topic_as;
+use crate::protobuf;
 use crate::redaction::found;
 use crate::support::http::{Answer, Client};
 use crate::support::model::Model;
@@ -215,9 +216,9 @@ fn with_kafka_feedback_has_a_topic_of_its_own_and_the_same_table() {
          join read_parquet('weir-data/parquet/{feedback}/**/*.parquet') f using (id)"
     );
     assert_eq!(ask(&weir, &joined), json!([[20, true, true]]));
-    for message in read_topic(&kafka::brokers(), &feedback, 2) {
-        let record: Value = serde_json::from_slice(&message.value).expect("JSON, whatever predictions are");
-        assert_eq!(record["model_name"], json!(topic));
+    assert_eq!(read_topic_as("application/x-protobuf", &kafka::brokers(), &feedback, 2).len(), 20);
+    for record in protobuf::records(&feedback, 20) {
+        assert_eq!((&record["model_name"], &record["truth"]), (&json!(topic), &json!({"churned": true})), "{record}");
     }
 }
 

@@ -98,6 +98,11 @@ pub struct Seen {
 
 /// Everything in a topic, partition by partition, in order.
 pub fn read_topic(brokers: &str, topic: &str, partitions: i32) -> Vec<Seen> {
+    read_topic_as("application/json", brokers, topic, partitions)
+}
+
+/// The same of messages of this content type.
+pub fn read_topic_as(mime: &str, brokers: &str, topic: &str, partitions: i32) -> Vec<Seen> {
     let consumer: BaseConsumer = client(brokers).set("group.id", name("reader")).create().unwrap();
     let mut list = TopicPartitionList::new();
     let mut left = 0;
@@ -119,7 +124,7 @@ pub fn read_topic(brokers: &str, topic: &str, partitions: i32) -> Vec<Seen> {
                 headers.iter().find(|h| h.key == key).and_then(|h| h.value).unwrap_or_else(|| panic!("header {key}"));
             String::from_utf8(value.to_vec()).unwrap()
         };
-        assert_eq!(header("content-type"), "application/json");
+        assert_eq!(header("content-type"), mime);
         assert_eq!(header("schema-version"), "1");
         seen.push(Seen {
             partition: message.partition(),

@@ -61,14 +61,19 @@ fn post(weir: &Weir, bodies: &[Value]) {
     }
 }
 
-/// The records of a topic by `inputs.x`, as `proto/read.py` prints them with the code of protobuf's own compiler.
+/// The predictions of a topic by `inputs.x`.
 fn read_by_python(topic: &str, count: usize) -> BTreeMap<u64, Value> {
+    records(topic, count).into_iter().map(|record| (record["inputs"]["x"].as_u64().expect("x"), record)).collect()
+}
+
+/// The records of a topic, as `proto/read.py` prints them with the code of protobuf's own compiler.
+pub fn records(topic: &str, count: usize) -> Vec<Value> {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().display().to_string();
     let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
     let include = proto.display().to_string();
-    let compiler = ["-m", "grpc_tools.protoc", "-I", &include, "--python_out", &out, "weir/v1/prediction.proto"];
-    python::run(&compiler);
+    let files = ["weir/v1/prediction.proto", "weir/v1/feedback.proto"];
+    python::run(&["-m", "grpc_tools.protoc", "-I", &include, "--python_out", &out, files[0], files[1]]);
     let script = proto.join("read.py").display().to_string();
     let output = python::python(&[&script, &kafka::brokers(), topic, &count.to_string()])
         .env("PYTHONPATH", &out)
@@ -76,8 +81,7 @@ fn read_by_python(topic: &str, count: usize) -> BTreeMap<u64, Value> {
         .expect("python runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).expect("text");
-    let records = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-    records.map(|record| (record["inputs"]["x"].as_u64().expect("x"), record)).collect()
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 /// The table's rows by `inputs.x`, without the columns of the run; of `_raw` only whether it is there, for it holds them.

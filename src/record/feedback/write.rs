@@ -1,4 +1,4 @@
-//! What was said as a message: JSON, the keys in this order, those without a value left out.
+//! What was said as a message, its fields in the order of [`Field`]; those without a value are left out, but for `id`.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -6,44 +6,49 @@ use jiff::Timestamp;
 use super::said::Said;
 use crate::config::KeyField;
 use crate::gateway::feedback::Posted;
-use crate::protocol::Value;
 use crate::record::assemble::shorten;
 use crate::record::key::KEY_BYTES_MAX;
 use crate::record::prediction::SCHEMA_VERSION;
-use crate::record::wire::json;
+use crate::record::wire::{Field, Form};
 
 type Metadata = Vec<(String, String)>;
 
 /// The metadata of a record, and the record.
-pub fn record(said: &Said<'_>, posted: &Posted) -> (Metadata, Vec<u8>) {
+pub fn record(form: &dyn Form, said: &Said<'_>, posted: &Posted) -> (Metadata, Vec<u8>) {
     let metadata = metadata(said, posted);
-    let mut fields = Fields(Vec::with_capacity(512));
+    let mut record = Vec::with_capacity(512);
+    let out = &mut record;
+    form.open(out);
     let id = said.id.as_ref();
-    fields.text("id", id.map(|id| id.text.as_str()));
-    fields.text("model_name", Some(posted.route.own_model()));
-    // Beyond the years that RFC 3339 knows there is nothing to say.
-    let occurred_at = Timestamp::from_microsecond(posted.arrived_at_us).ok().map(json::time);
-    fields.text("occurred_at", occurred_at.as_deref());
-    fields.text("request_id", id.map(|id| id.request_id.as_str()));
-    fields.text("client_request_id", said.client_request_id.as_deref());
-    fields.integer("row_index", id.map_or(said.row_index, |id| id.row_index));
-    fields.text("route", Some(&posted.route.name));
-    fields.value("truth", said.truth.as_ref());
-    fields.value("reward", said.reward.as_ref());
-    if !metadata.is_empty() {
-        let out = fields.key("metadata");
-        for (number, (name, word)) in metadata.iter().enumerate() {
-            out.push(if number == 0 { b'{' } else { b',' });
-            json::text(out, name);
-            out.push(b':');
-            json::text(out, word);
-        }
-        out.push(b'}');
+    match id {
+        Some(id) => form.text(out, Field::Id, &id.text),
+        None => form.null(out, Field::Id),
     }
-    fields.integer("schema_version", Some(SCHEMA_VERSION));
-    let mut out = fields.0;
-    out.push(b'}');
-    (metadata, out)
+    form.text(out, Field::ModelName, posted.route.own_model());
+    // Beyond the years that RFC 3339 knows there is nothing to say.
+    if let Ok(time) = Timestamp::from_microsecond(posted.arrived_at_us) {
+        form.time(out, Field::OccurredAt, time);
+    }
+    if let Some(id) = id {
+        form.text(out, Field::RequestId, &id.request_id);
+    }
+    if let Some(client_request_id) = &said.client_request_id {
+        form.text(out, Field::ClientRequestId, client_request_id);
+    }
+    if let Some(row_index) = id.map_or(said.row_index, |id| id.row_index) {
+        form.integer(out, Field::RowIndex, row_index.into());
+    }
+    form.text(out, Field::Route, &posted.route.name);
+    let entries = metadata.iter().map(|(name, word)| (name.as_str(), word.as_str()));
+    form.map(out, Field::Metadata, &mut { entries });
+    form.integer(out, Field::SchemaVersion, SCHEMA_VERSION.into());
+    for (field, value) in [(Field::Truth, &said.truth), (Field::Reward, &said.reward)] {
+        if let Some(value) = value {
+            form.value(out, field, value);
+        }
+    }
+    form.close(out);
+    (metadata, record)
 }
 
 /// What was said, then tags, then labels; the later wins, as with predictions.
@@ -72,34 +77,4 @@ pub fn key(field: &KeyField, said: &Said<'_>, posted: &Posted, metadata: &Metada
         KeyField::TraceId | KeyField::ModelVersion | KeyField::Inputs(_) | KeyField::Outputs(_) => None,
     };
     word.map(|word| Bytes::from(shorten(word.to_owned(), KEY_BYTES_MAX)))
-}
-
-/// An object that is being written.
-struct Fields(Vec<u8>);
-
-impl Fields {
-    fn key(&mut self, name: &str) -> &mut Vec<u8> {
-        self.0.push(if self.0.is_empty() { b'{' } else { b',' });
-        json::text(&mut self.0, name);
-        self.0.push(b':');
-        &mut self.0
-    }
-
-    fn text(&mut self, name: &str, text: Option<&str>) {
-        if let Some(text) = text {
-            json::text(self.key(name), text);
-        }
-    }
-
-    fn integer(&mut self, name: &str, integer: Option<u32>) {
-        if let Some(integer) = integer {
-            self.key(name).extend_from_slice(integer.to_string().as_bytes());
-        }
-    }
-
-    fn value(&mut self, name: &str, value: Option<&Value<'_>>) {
-        if let Some(value) = value {
-            json::value(self.key(name), value);
-        }
-    }
 }

@@ -8,7 +8,7 @@ use crate::gateway::exchange::Permit;
 use crate::gateway::feedback::{Posted, Reply, Told};
 use crate::record::feedback::FeedbackRecorder;
 
-fn posted(body: impl Into<Bytes>, change: impl FnOnce(&mut Route)) -> Posted {
+pub(super) fn posted(body: impl Into<Bytes>, change: impl FnOnce(&mut Route)) -> Posted {
     let mut route = route();
     route.feedback = Some(Feedback { path: "/feedback".to_owned(), redact: Vec::new() });
     change(&mut route);
@@ -23,7 +23,7 @@ fn posted(body: impl Into<Bytes>, change: impl FnOnce(&mut Route)) -> Posted {
     }
 }
 
-fn recorder() -> FeedbackRecorder {
+pub(super) fn recorder() -> FeedbackRecorder {
     FeedbackRecorder::new("{model}".to_owned(), None, None)
 }
 
@@ -60,7 +60,10 @@ fn a_truth_becomes_a_record_that_is_joined_by_its_id() {
     let call = row(&json!({"id": ID.to_uppercase(), "truth": 0.5}).to_string());
     assert_eq!((&call["id"], &call["request_id"], call.get("row_index")), (&json!(ID), &json!(ID), None));
     let own = row(r#"{"client_request_id": "order-7", "reward": -0.5}"#);
-    assert_eq!((own.get("id"), &own["client_request_id"], &own["reward"]), (None, &json!("order-7"), &json!(-0.5)));
+    assert_eq!(
+        (&own["id"], &own["client_request_id"], &own["reward"]),
+        (&Value::Null, &json!("order-7"), &json!(-0.5))
+    );
     assert_eq!(
         row(&format!(r#"{{"id":"{ID}","truth":[NaN, 12345678901234567890]}}"#))["truth"],
         json!(["NaN", 12345678901234567890_u64])
@@ -201,7 +204,7 @@ fn seldon_s_form_names_its_prediction_by_header_or_puid_and_splits_its_truth() {
     for (row, truth) in [(0, json!({"a": 0, "b": 1})), (1, json!({"a": 1, "b": 0}))] {
         let said = &found[row];
         assert_eq!((&said["client_request_id"], &said["row_index"]), (&json!("p-1"), &json!(row)), "{said}");
-        assert_eq!((&said["truth"], &said["reward"], said.get("id")), (&truth, &json!(0.5), None), "{said}");
+        assert_eq!((&said["truth"], &said["reward"], &said["id"]), (&truth, &json!(0.5), &Value::Null), "{said}");
     }
     let by_header = rows_of(&body, &[("x-weir-id", ID)]);
     assert_eq!((&by_header[1]["id"], &by_header[1]["request_id"]), (&json!(format!("{ID}_1")), &json!(ID)));

@@ -2,7 +2,7 @@
 //! any bytes.
 
 use proptest::prelude::*;
-use prost_reflect::{DynamicMessage, MapKey, ReflectMessage, Value as Reflected};
+use prost_reflect::{DynamicMessage, MapKey, MessageDescriptor, ReflectMessage, Value as Reflected};
 
 use super::schema::prediction;
 use super::*;
@@ -15,7 +15,7 @@ pub(crate) fn protobuf(call: &Call) -> Vec<Vec<u8>> {
     recorder().format(Format::Protobuf).messages(call).1
 }
 
-fn json_of(message: &[u8]) -> Result<String, String> {
+pub(super) fn json_of(message: &[u8]) -> Result<String, String> {
     let mut out = Vec::new();
     let unknown = decode::tell(message, &mut JsonText(&mut out)).map_err(|damaged| damaged.to_string())?;
     assert!(unknown.is_empty(), "weir's own");
@@ -24,10 +24,19 @@ fn json_of(message: &[u8]) -> Result<String, String> {
 
 /// What a reader of the schema that is not weir's makes of it.
 fn by_reflection(message: &[u8]) -> serde_json::Value {
-    let message = DynamicMessage::decode(prediction(), message).expect("a Prediction");
-    assert_eq!(message.unknown_fields().count(), 0);
-    let mut record =
+    let record =
         serde_json::json!({"id": null, "model_name": null, "model_version": null, "inputs": {}, "outputs": {}});
+    reflected_record(prediction(), message, record)
+}
+
+/// The same, on top of the fields that its JSON form always has.
+pub(super) fn reflected_record(
+    of: MessageDescriptor,
+    message: &[u8],
+    mut record: serde_json::Value,
+) -> serde_json::Value {
+    let message = DynamicMessage::decode(of, message).expect("a record");
+    assert_eq!(message.unknown_fields().count(), 0);
     for (field, value) in message.fields() {
         record[field.name()] = match value {
             // The JSON form writes whole milliseconds without a fraction.
@@ -115,14 +124,18 @@ fn of_every_kind() -> Call {
 /// The bytes that are on topics since the first release. They change only if the form does; then readers break.
 #[test]
 fn the_bytes_are_the_released_ones() {
-    let message = protobuf(&of_every_kind()).remove(0);
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/protobuf/record");
+    golden("record", &protobuf(&of_every_kind()).remove(0));
+}
+
+/// Compares with `tests/data/protobuf/<name>.bin`, and what it says with the text beside it.
+pub(super) fn golden(name: &str, message: &[u8]) {
+    let file = format!("{}/tests/data/protobuf/{name}", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("WEIR_WRITE_GOLDEN").is_some() {
-        std::fs::write(format!("{file}.bin"), &message).expect("written");
-        std::fs::write(format!("{file}.json"), json_of(&message).expect("a record") + "\n").expect("written");
+        std::fs::write(format!("{file}.bin"), message).expect("written");
+        std::fs::write(format!("{file}.json"), json_of(message).expect("a record") + "\n").expect("written");
     }
     let released = std::fs::read(format!("{file}.bin")).expect("the golden record");
-    assert!(message == released, "the encoder writes other bytes than those of tests/data/protobuf/record.bin");
+    assert!(message == released, "the encoder writes other bytes than those of tests/data/protobuf/{name}.bin");
     let text = std::fs::read_to_string(format!("{file}.json")).expect("the golden text");
     assert_eq!(json_of(&released).expect("a record"), text.trim_end());
 }

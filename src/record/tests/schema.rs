@@ -1,36 +1,48 @@
-//! `proto/weir/v1/prediction.proto` says what the encoder writes, and keeps what has been released.
+//! `proto/weir/v1/prediction.proto` and `feedback.proto` say what the encoder writes, and keep what has been released.
 
 use std::path::Path;
 
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind as Type, MessageDescriptor};
 
-use crate::record::wire::{FIELDS, Kind};
+use crate::record::wire::{FIELDS, Kind, OF_PREDICTION};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/proto");
 const FILE: &str = "weir/v1/prediction.proto";
+const FEEDBACK_FILE: &str = "weir/v1/feedback.proto";
 
-/// The schema of a folder's file, by a compiler of protobuf.
+/// The schema of a folder's files, by a compiler of protobuf.
 fn compiled(folder: &Path) -> DescriptorPool {
-    let set = protox::compile([FILE], [folder]).unwrap_or_else(|error| panic!("{error}"));
+    let set = protox::compile([FILE, FEEDBACK_FILE], [folder]).unwrap_or_else(|error| panic!("{error}"));
     DescriptorPool::from_file_descriptor_set(set).expect("a schema")
 }
 
-pub(super) fn prediction() -> MessageDescriptor {
+fn message(name: &str) -> MessageDescriptor {
     static POOL: std::sync::OnceLock<DescriptorPool> = std::sync::OnceLock::new();
     let pool = POOL.get_or_init(|| compiled(Path::new(FOLDER)));
-    pool.get_message_by_name("weir.v1.Prediction").expect("the record")
+    pool.get_message_by_name(name).expect("the record")
+}
+
+pub(super) fn prediction() -> MessageDescriptor {
+    message("weir.v1.Prediction")
+}
+
+pub(super) fn feedback() -> MessageDescriptor {
+    message("weir.v1.Feedback")
 }
 
 #[test]
 fn the_schema_has_the_encoders_fields() {
-    let fields: Vec<FieldDescriptor> = prediction().fields().collect();
-    assert_eq!(fields.len(), FIELDS.len());
-    for (number, (name, kind)) in (1..).zip(FIELDS) {
-        let field = prediction().get_field(number).unwrap_or_else(|| panic!("no field {number}"));
-        assert_eq!(field.name(), *name, "of number {number}");
+    assert_eq!(prediction().fields().len(), OF_PREDICTION);
+    let own = feedback().fields().filter(|field| field.number() as usize > OF_PREDICTION).count();
+    assert_eq!(own, FIELDS.len() - OF_PREDICTION);
+    for field in prediction().fields().chain(feedback().fields()) {
+        let (name, kind) =
+            FIELDS.get(field.number() as usize - 1).unwrap_or_else(|| panic!("{field:?} is written by nobody"));
+        assert_eq!(field.name(), *name, "of number {}", field.number());
         assert!(field.is_map() || field.supports_presence(), "{name} is optional");
         let fits = match (field.kind(), kind) {
             (Type::Message(message), Kind::Object) => message.full_name() == "weir.v1.Object",
+            (Type::Message(message), Kind::Value) => message.full_name() == "weir.v1.Value",
             (Type::Message(message), Kind::Time) => message.full_name() == "google.protobuf.Timestamp",
             (Type::Message(_), Kind::Map) => field.is_map(),
             (Type::String, Kind::Text) | (Type::Bool, Kind::Flag) => true,
@@ -46,8 +58,7 @@ fn the_schema_has_the_encoders_fields() {
 fn lines(pool: &DescriptorPool) -> Vec<String> {
     let of_weir = |message: &MessageDescriptor| message.package_name() == "weir.v1" && !message.is_map_entry();
     let mut messages: Vec<MessageDescriptor> = pool.all_messages().filter(of_weir).collect();
-    // The record last: only it grows.
-    messages.sort_by_key(|message| (message.name() == "Prediction", message.name().to_owned()));
+    messages.sort_by_key(|message| message.name().to_owned());
     let line = |message: &MessageDescriptor, field: &FieldDescriptor| {
         let label = match field.containing_oneof() {
             Some(one) if !field.field_descriptor_proto().proto3_optional() => format!("oneof {} ", one.name()),
@@ -94,7 +105,8 @@ fn broken_promises(lines: &[String], released: &str) -> Vec<String> {
         }
     }
     for line in released.iter().skip(count) {
-        if !line.starts_with("weir.v1.Prediction ") {
+        // The two records grow.
+        if !["weir.v1.Prediction ", "weir.v1.Feedback "].iter().any(|record| line.starts_with(record)) {
             wrong.push(format!("`{line}` adds to a message that readers know completely"));
         }
     }
@@ -125,6 +137,7 @@ fn the_rule_of_evolution_finds_what_breaks_readers() {
         std::fs::create_dir_all(file.parent().expect("a folder")).expect("made");
         assert!(schema.contains(from), "{from}");
         std::fs::write(&file, schema.replacen(from, to, 1)).expect("written");
+        std::fs::copy(Path::new(FOLDER).join(FEEDBACK_FILE), folder.path().join(FEEDBACK_FILE)).expect("copied");
         broken_promises(&lines(&compiled(folder.path())), &(released() + added)).join("; ")
     };
     let gone = "was released and is not in the schema any more";
@@ -140,9 +153,9 @@ fn the_rule_of_evolution_finds_what_breaks_readers() {
         let found = broken(from, to, "");
         assert!(found.contains(gone), "{from} -> {to}: {found}");
     }
-    let added = "  optional string region = 39;\n  optional uint32 schema_version = 38;";
+    let added = "  optional string region = 41;\n  optional uint32 schema_version = 38;";
     assert!(broken("  optional uint32 schema_version = 38;", added, "").contains("is new"));
-    let line = "weir.v1.Prediction 39 region: optional string\n";
+    let line = "weir.v1.Prediction 41 region: optional string\n";
     assert_eq!(broken("  optional uint32 schema_version = 38;", added, line), "");
     let kind = "weir.v1.Value 12 bytes_value: oneof kind bytes\n";
     let found = broken("    string json_value = 11;", "    string json_value = 11;\n    bytes bytes_value = 12;", kind);

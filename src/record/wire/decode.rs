@@ -10,15 +10,16 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 
 use super::protobuf::{ITEMS, LEVELS_MAX, WireType, entry, kind, time};
-use super::{FIELDS, Kind, json};
+use super::{FIELDS, Kind, OF_PREDICTION, json};
 use crate::protocol::value::widened;
 use crate::protocol::{self, Object, Value};
 
 /// Deepest JSON text that is read; what [`protocol::json`] reads at most.
 const JSON_DEPTH_MAX: usize = 512;
 
-/// Fields that the record's form always has.
+/// Fields, the first ones, that the form of a prediction always has, and that of feedback.
 const ALWAYS: usize = 5;
+const ALWAYS_OF_FEEDBACK: usize = 1;
 
 /// Is told what stands in a message, as if it were JSON.
 pub trait Listener {
@@ -66,16 +67,18 @@ pub fn tell<'m>(message: &'m [u8], listener: &mut impl Listener) -> Result<Unkno
         return damaged("the message is empty");
     }
     let top = Top::of(message)?;
+    let is_feedback = top.once[OF_PREDICTION..].iter().any(Option::is_some);
+    let always = if is_feedback { ALWAYS_OF_FEEDBACK } else { ALWAYS };
     listener.begin_object();
     for (at, (name, kind)) in FIELDS.iter().enumerate() {
         match (*kind, top.once[at]) {
             (Kind::Map, _) => tell_map(top.maps.iter().filter(|map| map.0 == at).map(|map| map.1), name, listener)?,
-            (Kind::Object, None) if at < ALWAYS => {
+            (Kind::Object, None) if at < always => {
                 listener.key(name);
                 listener.begin_object();
                 listener.end_object();
             }
-            (_, None) if at < ALWAYS => {
+            (_, None) if at < always => {
                 listener.key(name);
                 listener.null();
             }
@@ -90,6 +93,7 @@ pub fn tell<'m>(message: &'m [u8], listener: &mut impl Listener) -> Result<Unkno
                     (Kind::Milliseconds, Raw::Fixed64(bits)) => listener.milliseconds(f64::from_bits(bits)),
                     (Kind::Time, Raw::Bytes(time)) => tell_time(time, listener)?,
                     (Kind::Object, Raw::Bytes(object)) => tell_object(object, 1, listener)?,
+                    (Kind::Value, Raw::Bytes(value)) => tell_value(value, 1, listener)?,
                     _ => return another_type(name),
                 }
             }
@@ -125,7 +129,7 @@ impl Unknown<'_> {
     }
 }
 
-/// The fields of a `Prediction`.
+/// The fields of a `Prediction` or a `Feedback`.
 struct Top<'m> {
     once: [Option<Raw<'m>>; FIELDS.len()],
     maps: Vec<(usize, &'m [u8])>,

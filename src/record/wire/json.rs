@@ -77,6 +77,11 @@ impl Form for Json {
         self::object(out, object);
     }
 
+    fn value(&self, out: &mut Vec<u8>, field: Field, value: &Value<'_>) {
+        key(out, field);
+        self::value(out, value);
+    }
+
     fn entry(&self, out: &mut Vec<u8>, key: &str, value: &Value<'_>) {
         out.push(b',');
         text(out, key);

@@ -1,5 +1,5 @@
-//! Predictions as messages. One list of fields, two forms: `json` (the design's section 6) and `protobuf`
-//! (`proto/weir/v1/prediction.proto`). The five fields that are always there come first, then the rest, without those that
+//! Predictions and feedback as messages. One list of fields, two forms: `json` (the design's section 6) and `protobuf`
+//! (`proto/weir/v1/prediction.proto`, `feedback.proto`). The five fields that are always there come first, then the rest, without those that
 //! have no value. The order is fixed, so that readers may guess the next key; a field's place is its protobuf number.
 
 pub mod decode;
@@ -24,6 +24,8 @@ pub enum Kind {
     Double,
     Flag,
     Map,
+    /// Any value of JSON.
+    Value,
 }
 
 macro_rules! fields {
@@ -32,7 +34,7 @@ macro_rules! fields {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Field { Before, $($field,)* }
 
-        /// Name and kind of every field; the first has number 1.
+        /// Name and kind of every field; the first has number 1. First those of a prediction.
         pub const FIELDS: &[(&str, Kind)] = &[$(($name, Kind::$kind),)*];
     };
 }
@@ -76,7 +78,13 @@ fields! {
     ResponseBody "response_body" Text;
     BodyEncoding "body_encoding" Text;
     SchemaVersion "schema_version" Integer;
+    // Of feedback alone, which has some of the others too.
+    Truth "truth" Value;
+    Reward "reward" Value;
 }
+
+/// So many fields, the first ones, are a prediction's.
+pub const OF_PREDICTION: usize = Field::SchemaVersion as usize;
 
 impl Field {
     fn name(self) -> &'static str {
@@ -101,6 +109,7 @@ pub trait Form: Sync {
     /// Left out when empty.
     fn map(&self, out: &mut Vec<u8>, field: Field, entries: Entries<'_, '_>);
     fn object(&self, out: &mut Vec<u8>, field: Field, object: &Object<'_>);
+    fn value(&self, out: &mut Vec<u8>, field: Field, value: &Value<'_>);
     /// One key of an object with its value, alone: as many bytes as the message loses with it.
     fn entry(&self, out: &mut Vec<u8>, key: &str, value: &Value<'_>);
     /// Bytes of an empty text's value.

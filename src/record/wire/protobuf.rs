@@ -1,4 +1,4 @@
-//! The form as protobuf, `proto/weir/v1/prediction.proto`, written straight from what was read: nothing is copied first.
+//! The form as protobuf, `proto/weir/v1/prediction.proto` and `feedback.proto`, written straight from what was read: nothing is copied first.
 
 use jiff::Timestamp;
 
@@ -100,6 +100,10 @@ impl Form for Protobuf {
 
     fn object(&self, out: &mut Vec<u8>, field: Field, object: &Object<'_>) {
         nested(out, field as u32, |out| fields(out, object, 1));
+    }
+
+    fn value(&self, out: &mut Vec<u8>, field: Field, value: &Value<'_>) {
+        nested(out, field as u32, |out| self::value(out, value, 1));
     }
 
     fn entry(&self, out: &mut Vec<u8>, key: &str, value: &Value<'_>) {
