@@ -7,15 +7,18 @@ use std::borrow::Cow;
 use super::generic::Halves;
 use super::media::Form;
 use super::split::Half;
-use super::stream::{self, CONTENT, FINISH_REASON, Joined, MODEL, TOOL_CALLS, USAGE, set};
+use super::stream::{self, CONTENT, FINISH_REASON, Gathered, Joined, MODEL, TOOL_CALLS, USAGE, set};
 use super::value::{Object, Value};
 use super::{Matter, Reading, json};
 
 pub const NAME: &str = "anthropic";
 
-/// The path's end.
+/// The path's end; or the request's version, on the paths of those who host it (Amazon Bedrock, Vertex AI).
 pub fn matches(matter: &Matter<'_>) -> bool {
     matter.path.trim_end_matches('/').ends_with("/messages")
+        || matter.request.value.as_ref().is_ok_and(|body| {
+            body.get(&["anthropic_version"]).is_some() && body.get(&["messages"]).is_some_and(Value::is_list)
+        })
 }
 
 pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
@@ -47,6 +50,9 @@ pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
     reading
 }
 
+/// Keys of a message that have columns, or say what the columns say.
+const KNOWN: [&str; 8] = ["type", "role", CONTENT, "stop_reason", "stop_sequence", MODEL, "id", USAGE];
+
 struct Message<'a> {
     fields: Object<'a>,
     /// As in [`Reading`].
@@ -67,9 +73,13 @@ fn columns<'a>(blocks: Vec<Value<'a>>, reason: Option<Value<'a>>, message: &Valu
     let mut text = Joined::default();
     let mut thinking = Joined::default();
     let mut calls = Vec::new();
+    let mut citations = Vec::new();
     for block in blocks {
         match block.get(&["type"]).and_then(Value::as_text) {
-            Some("text") => text.push_at(&block, &["text"]),
+            Some("text") => {
+                text.push_at(&block, &["text"]);
+                citations.extend_from_slice(block.get(&["citations"]).and_then(Value::as_list).unwrap_or_default());
+            }
             Some("thinking" | "redacted_thinking") => thinking.push_at(&block, &["thinking"]),
             _ => calls.push(block),
         }
@@ -79,8 +89,13 @@ fn columns<'a>(blocks: Vec<Value<'a>>, reason: Option<Value<'a>>, message: &Valu
     set(&mut fields, "thinking", thinking.into_text().map(Value::Text));
     set(&mut fields, TOOL_CALLS, (!calls.is_empty()).then(|| Value::List(calls).as_json()));
     set(&mut fields, FINISH_REASON, reason);
+    set(&mut fields, "citations", (!citations.is_empty()).then(|| Value::List(citations).as_json()));
     for key in ["stop_sequence", MODEL, "id", USAGE] {
         set(&mut fields, key, message.get(&[key]).cloned());
+    }
+    if let Value::Object(message) = message {
+        let others = message.iter().filter(|(key, value)| !KNOWN.contains(&key.as_ref()) && *value != Value::Null);
+        fields.extend(others.map(|(key, value)| (key.clone(), value.clone().as_json())));
     }
     fields
 }
@@ -91,21 +106,22 @@ struct Growing<'a> {
     text: Joined<'a>,
     thinking: Joined<'a>,
     json: Joined<'a>,
+    citations: Vec<Value<'a>>,
 }
 
 /// Blocks of one message that a stream may open.
 const BLOCKS_MAX: usize = 1024;
 
 fn assembled<'a>(list: &Value<'a>, depth_max: usize) -> Message<'a> {
-    let mut message = Object::new();
+    let mut message = Gathered::default();
     let mut blocks: Vec<Growing<'a>> = Vec::new();
-    let mut usage = Object::new();
+    let mut usage = Gathered::default();
     let (mut reason, mut sequence, mut ended, mut error) = (None, None, false, None);
     for event in stream::payloads(list) {
         match event.get(&["type"]).and_then(Value::as_text) {
             Some("message_start") => {
                 if let Some(Value::Object(start)) = event.get(&["message"]) {
-                    message = start.clone();
+                    start.iter().for_each(|field| message.last(field));
                     merge(&mut usage, event.get(&["message", USAGE]));
                 }
             }
@@ -115,7 +131,7 @@ fn assembled<'a>(list: &Value<'a>, depth_max: usize) -> Message<'a> {
                     _ => Object::new(),
                 };
                 let (text, thinking, json) = (Joined::default(), Joined::default(), Joined::default());
-                blocks.push(Growing { start, text, thinking, json });
+                blocks.push(Growing { start, text, thinking, json, citations: Vec::new() });
             }
             Some("content_block_delta") => {
                 let index =
@@ -124,11 +140,16 @@ fn assembled<'a>(list: &Value<'a>, depth_max: usize) -> Message<'a> {
                     block.text.push_at(event, &["delta", "text"]);
                     block.thinking.push_at(event, &["delta", "thinking"]);
                     block.json.push_at(event, &["delta", "partial_json"]);
+                    block.citations.extend(event.get(&["delta", "citation"]).cloned());
                 }
             }
             Some("message_delta") => {
                 merge(&mut usage, event.get(&[USAGE]));
                 reason = event.get(&["delta", "stop_reason"]).cloned();
+                if let Some(Value::Object(delta)) = event.get(&["delta"]) {
+                    let others = delta.iter().filter(|(key, _)| !KNOWN.contains(&key.as_ref()));
+                    others.for_each(|field| message.last(field));
+                }
                 sequence = event.get(&["delta", "stop_sequence"]).cloned();
             }
             Some("message_stop") => ended = true,
@@ -137,6 +158,7 @@ fn assembled<'a>(list: &Value<'a>, depth_max: usize) -> Message<'a> {
         }
     }
     let blocks = blocks.into_iter().map(|block| grown(block, depth_max)).collect();
+    let (mut message, usage) = (message.into_fields(), usage.into_fields());
     message.retain(|(key, _)| key != USAGE && key != "stop_sequence");
     if !usage.is_empty() {
         message.push((Cow::Borrowed(USAGE), Value::Object(usage)));
@@ -146,14 +168,9 @@ fn assembled<'a>(list: &Value<'a>, depth_max: usize) -> Message<'a> {
 }
 
 /// The later count of each kind of token is the whole one.
-fn merge<'a>(usage: &mut Object<'a>, later: Option<&Value<'a>>) {
+fn merge<'a>(usage: &mut Gathered<'a>, later: Option<&Value<'a>>) {
     let Some(Value::Object(later)) = later else { return };
-    for (key, value) in later.iter().filter(|(_, value)| *value != Value::Null) {
-        match usage.iter_mut().find(|(name, _)| name == key) {
-            Some((_, known)) => *known = value.clone(),
-            None => usage.push((key.clone(), value.clone())),
-        }
-    }
+    later.iter().filter(|(_, value)| *value != Value::Null).for_each(|field| usage.last(field));
 }
 
 /// As the block would stand in a message that came at once.
@@ -168,9 +185,14 @@ fn grown(block: Growing<'_>, depth_max: usize) -> Value<'_> {
     };
     set("text", None, block.text.into_text());
     set("thinking", None, block.thinking.into_text());
-    if let Some(text) = block.json.into_text() {
+    // A tool without arguments is called with nothing: what the block began with is right.
+    if let Some(text) = block.json.into_text().filter(|text| !text.is_empty()) {
         let input = json::read(text.as_bytes(), depth_max).ok().map(|document| document.value.into_owned());
         set("input", input, Some(text));
+    }
+    if !block.citations.is_empty() {
+        fields.retain(|(name, _)| name != "citations");
+        fields.push((Cow::Borrowed("citations"), Value::List(block.citations)));
     }
     Value::Object(fields)
 }

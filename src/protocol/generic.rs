@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use super::media::Form;
 use super::names::{Names, ROWS};
 use super::split::{self, Batch, Half, Items};
+use super::stream;
 use super::table;
 use super::value::{Object, Value};
 use super::{ClientId, Matter, Problem, Reading, place};
@@ -67,6 +68,8 @@ pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
         }
         (Some(question), Some(value)) => question.with(value),
         (Some(question), None) => (question.alone(), Half::Absent),
+        // Nothing to count against: a list under a key may be a list of one, or of one row's scores.
+        (None, Some(Value::Object(fields))) => (Half::Absent, Half::One(fields)),
         (None, Some(value)) => (Half::Absent, answer(value, 1)),
         (None, None) => (Half::Absent, Half::Absent),
     };
@@ -226,7 +229,7 @@ pub fn question(value: Value<'_>) -> Question<'_> {
 
 fn in_object(mut fields: Object<'_>) -> Question<'_> {
     let mut candidates = fields.iter().enumerate().filter(|(_, (_, value))| match value {
-        Value::List(items) => is_batch(items),
+        Value::List(items) => is_batch(items) && !stream::is_dialogue(value),
         _ => false,
     });
     let candidate = match (candidates.next(), candidates.next()) {
@@ -297,10 +300,11 @@ pub fn take(mut fields: Object<'_>, at: usize) -> Batch<'_> {
     Batch { key: Some(key), items: Items::Rows(items), beside: fields }
 }
 
-/// Whether an answer is a list of this length or has exactly one.
+/// Whether an answer is a list of this length, or a table, or has exactly one.
 fn counts(response: &Value<'_>, count: usize) -> bool {
     match response {
         Value::List(items) => items.len() == count,
+        Value::Object(fields) if table::is_frame(fields) => table::answers(Some(response)) == Some(count),
         Value::Object(fields) => fields.iter().filter(|(_, value)| has_length(value, count)).count() == 1,
         _ => false,
     }
@@ -327,7 +331,10 @@ pub fn single_answer(value: Value<'_>) -> Half<'_> {
 pub fn answer(value: Value<'_>, count: usize) -> Half<'_> {
     match value {
         Value::List(items) => Half::Many(Batch::bare(items)),
-        Value::Object(fields) => answer_in_object(fields, count),
+        Value::Object(fields) => match table::frame(fields) {
+            Ok(batch) => Half::Many(batch),
+            Err(fields) => answer_in_object(fields, count),
+        },
         scalar => Half::One(Names::Outputs.fields(scalar)),
     }
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use super::generic::Halves;
 use super::media::Form;
 use super::split::{Batch, Half, Items};
-use super::stream::{self, CONTENT, FINISH_REASON, Joined, MODEL, TOOL_CALLS, set};
+use super::stream::{self, CONTENT, FINISH_REASON, Gathered, Joined, MODEL, TOOL_CALLS, set};
 use super::value::{Object, Value};
 use super::{Matter, Reading};
 
@@ -18,10 +18,15 @@ const PATHS: [&str; 4] = ["/api/generate", "/api/chat", "/api/embed", "/api/embe
 /// Fields of a piece that are no columns of their own.
 const PIECES: [&str; 6] = ["response", "message", "thinking", "logprobs", "done", "done_reason"];
 
-/// The path.
+/// The path; of the one that other servers have too, with its own key in the request.
 pub fn matches(matter: &Matter<'_>) -> bool {
     let path = matter.path.trim_end_matches('/');
     PATHS.iter().any(|end| path.ends_with(end))
+        && !(path.ends_with("/api/embeddings") && matter.request.fields().is_some_and(has_input))
+}
+
+fn has_input(fields: &Object<'_>) -> bool {
+    fields.iter().any(|(key, _)| key == "input")
 }
 
 pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
@@ -63,7 +68,7 @@ fn assembled<'a>(pieces: &[Value<'a>]) -> (Object<'a>, bool) {
     let mut thinking = Joined::default();
     let mut calls = Vec::new();
     let mut logprobs = Vec::new();
-    let mut rest = Object::new();
+    let mut rest = Gathered::default();
     let mut reason = None;
     let mut done = false;
     for piece in pieces {
@@ -76,12 +81,7 @@ fn assembled<'a>(pieces: &[Value<'a>]) -> (Object<'a>, bool) {
         done |= piece.get(&["done"]) == Some(&Value::Bool(true));
         reason = piece.get(&["done_reason"]).cloned().or(reason);
         let Value::Object(fields) = piece else { continue };
-        for (key, value) in fields.iter().filter(|(key, _)| !PIECES.contains(&key.as_ref())) {
-            match rest.iter_mut().find(|(name, _)| name == key) {
-                Some((_, last)) => *last = value.clone(),
-                None => rest.push((key.clone(), value.clone())),
-            }
-        }
+        fields.iter().filter(|(key, _)| !PIECES.contains(&key.as_ref())).for_each(|field| rest.last(field));
     }
     let mut fields = Object::new();
     set(&mut fields, CONTENT, content.into_text().map(Value::Text));
@@ -90,7 +90,7 @@ fn assembled<'a>(pieces: &[Value<'a>]) -> (Object<'a>, bool) {
     set(&mut fields, "logprobs", (!logprobs.is_empty()).then(|| Value::List(logprobs).as_json()));
     set(&mut fields, FINISH_REASON, reason);
     // The tokens of the whole conversation, for the next call: not columns.
-    fields.extend(rest.into_iter().map(|(key, value)| (key, value.as_json())));
+    fields.extend(rest.into_fields().into_iter().map(|(key, value)| (key, value.as_json())));
     (fields, done)
 }
 

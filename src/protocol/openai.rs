@@ -26,9 +26,31 @@ enum Kind {
     Responses,
 }
 
-/// The path's end.
+/// The path's end; or, on whatever path (`/invocations` of MLflow and Databricks), a question and an answer that look so.
 pub fn matches(matter: &Matter<'_>) -> bool {
-    kind(matter.path).is_some()
+    kind(matter.path).or_else(|| kind_by_shape(matter)).is_some()
+}
+
+fn kind_by_shape(matter: &Matter<'_>) -> Option<Kind> {
+    let asks = |key: &str| matter.request.value.as_ref().is_ok_and(|body| body.get(&[key]).is_some());
+    let chats =
+        matter.request.value.as_ref().is_ok_and(|body| body.get(&["messages"]).is_some_and(stream::is_dialogue));
+    let answer = matter.response.value.as_ref().ok().filter(|_| matter.answered);
+    let has_choices = |body: &Value<'_>| body.get(&["choices"]).is_some_and(Value::is_list);
+    if chats && (answer.is_some_and(has_choices) || answer.is_some_and(|list| stream::payloads(list).any(has_choices)))
+    {
+        return Some(Kind::Chat);
+    }
+    let answer = answer?;
+    match answer.get(&["object"])?.as_text()? {
+        "text_completion" if asks("prompt") && has_choices(answer) => Some(Kind::Chat),
+        "response" if asks("input") => Some(Kind::Responses),
+        "list" if asks("input") => {
+            let first = answer.get(&["data"])?.as_list()?.first()?;
+            (first.get(&["object"])?.as_text()? == "embedding").then_some(Kind::Embeddings)
+        }
+        _ => None,
+    }
 }
 
 fn kind(path: &str) -> Option<Kind> {
@@ -42,7 +64,7 @@ fn kind(path: &str) -> Option<Kind> {
 
 pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
     // A route may pin this protocol on any path.
-    let kind = kind(matter.path).unwrap_or(Kind::Chat);
+    let kind = kind(matter.path).or_else(|| kind_by_shape(&matter)).unwrap_or(Kind::Chat);
     let streamed = matter.response.form == Form::Events;
     let (request, first) = matter.request.open();
     let (response, second) = if matter.answered { matter.response.open() } else { (None, None) };

@@ -44,15 +44,15 @@ macro_rules! form {
 pub const FORMS: [Form; 13] = [
     form!(triton, TritonGenerate, Rows),
     form!(v2, V2, Rows),
+    form!(ollama, Ollama, Rows),
     form!(openai, Openai, Rows),
     form!(anthropic, Anthropic, Rows),
-    form!(ollama, Ollama, Rows),
     form!(seldon, Seldon, Rows),
     form!(torchserve, Torchserve, Rows),
+    form!(huggingface, Huggingface, Rows),
     form!(mlflow, Mlflow, Rows),
     form!(v1, V1, Body),
     form!(sagemaker, Sagemaker, Rows),
-    form!(huggingface, Huggingface, Rows),
     form!(generic, Json, Body),
     form!(raw, Raw, Body),
 ];

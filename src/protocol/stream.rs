@@ -1,6 +1,7 @@
 //! What the language models' protocols share: requests as columns, and texts that grow by pieces.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use super::media::events;
 use super::value::{Object, Value};
@@ -36,6 +37,14 @@ pub fn request(fields: Object<'_>) -> Object<'_> {
     columns
 }
 
+/// Whether a list is what people and models said to each other: that is one input, however long.
+pub fn is_dialogue(value: &Value<'_>) -> bool {
+    value.as_list().and_then(<[_]>::first).is_some_and(|message| {
+        let has = |key: &str| message.get(&[key]).is_some();
+        message.get(&["role"]).and_then(Value::as_text).is_some() && (has("content") || has("parts"))
+    })
+}
+
 /// The text of a prompt: itself, or that of the last message of the user.
 fn prompt_text<'a>(value: &Value<'a>) -> Option<Cow<'a, str>> {
     match value {
@@ -43,9 +52,9 @@ fn prompt_text<'a>(value: &Value<'a>) -> Option<Cow<'a, str>> {
         Value::List(messages) => messages
             .iter()
             .rev()
-            .find(|message| message.get(&["role"]).and_then(Value::as_text) == Some("user"))
-            .and_then(|message| message.get(&["content"]))
-            .and_then(text_of),
+            .filter(|message| message.get(&["role"]).and_then(Value::as_text) == Some("user"))
+            // A message of tools' results has no text of the user's.
+            .find_map(|message| message.get(&["content"]).and_then(text_of)),
         _ => None,
     }
 }
@@ -99,6 +108,41 @@ impl<'a> Joined<'a> {
     /// The text, or null if no piece came.
     pub fn into_value(self) -> Value<'a> {
         self.0.map_or(Value::Null, Value::Text)
+    }
+}
+
+/// The fields of an answer that comes in pieces, each piece an object.
+#[derive(Debug, Default)]
+pub struct Gathered<'a> {
+    fields: Object<'a>,
+    places: HashMap<Cow<'a, str>, usize>,
+}
+
+impl<'a> Gathered<'a> {
+    /// Of a field that comes again, the later value counts.
+    pub fn last(&mut self, (key, value): &(Cow<'a, str>, Value<'a>)) {
+        *self.at(key.clone()) = value.clone();
+    }
+
+    /// Of a field that comes again, texts are joined and lists go on; of anything else the later value counts.
+    pub fn grow(&mut self, (key, value): &(Cow<'a, str>, Value<'a>)) {
+        match (self.at(key.clone()), value) {
+            (Value::Text(text), Value::Text(piece)) => text.to_mut().push_str(piece),
+            (Value::List(items), Value::List(more)) => items.extend_from_slice(more),
+            (known, value) => *known = value.clone(),
+        }
+    }
+
+    fn at(&mut self, key: Cow<'a, str>) -> &mut Value<'a> {
+        let place = *self.places.entry(key).or_insert_with_key(|key| {
+            self.fields.push((key.clone(), Value::Null));
+            self.fields.len() - 1
+        });
+        &mut self.fields[place].1
+    }
+
+    pub fn into_fields(self) -> Object<'a> {
+        self.fields
     }
 }
 

@@ -3,6 +3,7 @@
 //! Specification: triton-inference-server/server, `docs/protocol/extension_generate.md`.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use super::generic::Halves;
 use super::media::Form;
@@ -51,24 +52,58 @@ pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
     reading
 }
 
-/// The pieces of the text joined; of every other field the last.
+/// The outputs of all chunks: texts joined, of anything else the last. A text that is the same in every chunk is no piece.
 fn assembled<'a>(list: &Value<'a>) -> Object<'a> {
-    let mut text = Joined::default();
-    let mut fields = Object::new();
+    let mut fields: Vec<(Cow<'a, str>, Vec<Value<'a>>)> = Vec::new();
+    let mut places = HashMap::new();
     for payload in stream::payloads(list) {
         let Value::Object(chunk) = payload else { continue };
         for (key, value) in chunk {
-            match value {
-                Value::Text(piece) if key == TEXT_OUTPUT => text.push(piece.clone()),
-                value => match fields.iter_mut().find(|(name, _)| name == key) {
-                    Some((_, last)) => *last = value.clone(),
-                    None => fields.push((key.clone(), value.clone())),
-                },
-            }
+            let place = *places.entry(key.clone()).or_insert_with(|| {
+                fields.push((key.clone(), Vec::new()));
+                fields.len() - 1
+            });
+            fields[place].1.push(value.clone());
         }
     }
-    fields.push((Cow::Borrowed(TEXT_OUTPUT), text.into_value()));
-    fields
+    fields.into_iter().map(|(key, pieces)| (key.clone(), joined(&key, pieces))).collect()
+}
+
+fn joined<'a>(key: &str, mut pieces: Vec<Value<'a>>) -> Value<'a> {
+    let is_constant = key != TEXT_OUTPUT && pieces.windows(2).all(|pair| pair[0] == pair[1]);
+    let last = pieces.pop().unwrap_or(Value::Null);
+    if is_constant {
+        return last;
+    }
+    // Several texts in one chunk, one per beam: each goes on in the next.
+    let width = last.as_list().map(<[_]>::len);
+    let is_like_last = |piece: &Value<'a>| match (piece, width) {
+        (Value::Text(_), None) => true,
+        (Value::List(items), Some(width)) => {
+            items.len() == width && items.iter().all(|item| matches!(item, Value::Text(_)))
+        }
+        _ => false,
+    };
+    if !is_like_last(&last) || !pieces.iter().all(is_like_last) {
+        return last;
+    }
+    pieces.push(last);
+    let mut texts: Vec<Joined<'a>> = (0..width.unwrap_or(1)).map(|_| Joined::default()).collect();
+    for piece in pieces {
+        match piece {
+            Value::List(items) => {
+                for (text, item) in texts.iter_mut().zip(items) {
+                    text.push_at(&item, &[]);
+                }
+            }
+            piece => texts.iter_mut().for_each(|text| text.push_at(&piece, &[])),
+        }
+    }
+    let mut texts = texts.into_iter().map(Joined::into_value);
+    match width {
+        Some(_) => Value::List(texts.collect()),
+        None => texts.next().unwrap_or(Value::Null),
+    }
 }
 
 /// Model and version of `/v2/models/{model}[/versions/{version}]/generate[_stream]`.

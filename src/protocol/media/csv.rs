@@ -16,6 +16,9 @@ pub fn read(bytes: &[u8]) -> Result<Value<'_>, Problem> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| Problem::new(ParseStatus::Invalid, format!("not UTF-8 at byte {}", error.valid_up_to())))?;
     let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if let Some(rows) = lists(rest)? {
+        return Ok(Value::List(rows));
+    }
     let mut rows = Vec::new();
     let mut cells_left = json::VALUES_MAX;
     while !rest.is_empty() {
@@ -38,6 +41,28 @@ pub fn read(bytes: &[u8]) -> Result<Value<'_>, Problem> {
         return Err(Problem::new(ParseStatus::Empty, "no row"));
     }
     Ok(Value::List(rows))
+}
+
+/// Rows that are lists of numbers, one behind the other: how SageMaker's XGBoost answers under `text/csv` where a row has
+/// several scores. `None` for anything else.
+fn lists(text: &str) -> Result<Option<Vec<Value<'_>>>, Problem> {
+    let mut rest = text.trim_start();
+    if !rest.starts_with('[') || rest.contains(['"', '{']) {
+        return Ok(None);
+    }
+    let mut rows = Vec::new();
+    let mut values_left = json::VALUES_MAX;
+    while let Some(end) = rest.find(']').filter(|_| rest.starts_with('[')) {
+        let (list, behind) = rest.split_at(end + 1);
+        match json::read_within(list.as_bytes(), 1, &mut values_left) {
+            Ok(document) => rows.push(document.value),
+            Err(problem) if values_left == 0 => return Err(problem),
+            Err(_) => return Ok(None),
+        }
+        let behind = behind.trim_start();
+        rest = behind.strip_prefix(',').unwrap_or(behind).trim_start();
+    }
+    Ok(rest.is_empty().then_some(rows))
 }
 
 #[derive(PartialEq, Eq)]
@@ -89,9 +114,28 @@ fn bare(cell: &str) -> Value<'_> {
     match trimmed {
         "" => Value::Null,
         "NaN" | "nan" => Value::Double(f64::NAN),
-        _ => json::number_token(trimmed).unwrap_or(Value::Text(Cow::Borrowed(cell))),
+        "inf" | "-inf" => Value::Double(if trimmed == "inf" { f64::INFINITY } else { f64::NEG_INFINITY }),
+        _ => json::number_token(trimmed)
+            .or_else(|| bare_point(trimmed).map(Value::Double))
+            .unwrap_or(Value::Text(Cow::Borrowed(cell))),
     }
 }
+
+/// `.5`, `-.5` and `5.`, which are numbers to whoever reads CSV.
+fn bare_point(cell: &str) -> Option<f64> {
+    let digits = cell.strip_prefix('-').unwrap_or(cell);
+    let (whole, fraction) = digits.split_once('.')?;
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_one = match (whole, fraction) {
+        ("", fraction) => !fraction.is_empty() && is_number(fraction),
+        (whole, "") => is_number(whole) && (whole == "0" || !whole.starts_with('0')),
+        _ => false,
+    };
+    if is_one { cell.parse().ok() } else { None }
+}
+
+/// What pandas calls a first column without a name.
+const INDEX: &str = "Unnamed: 0";
 
 /// The names of the columns and the rows below, if the first row is a header: every cell a different text, and either a row
 /// below it has a number, or the answer counts as many rows as stand below it.
@@ -99,8 +143,11 @@ pub fn header<'a>(rows: &[Value<'a>], answers: Option<usize>) -> Option<Vec<Cow<
     let (Value::List(first), below) = rows.split_first()? else { return None };
     let names: Vec<Cow<'a, str>> = first
         .iter()
-        .map(|cell| match cell {
+        .enumerate()
+        .map(|(place, cell)| match cell {
             Value::Text(name) if !name.trim().is_empty() => Some(name.clone()),
+            // The index of a frame, written without a name; read back, pandas calls it so.
+            Value::Null if place == 0 && first.len() > 1 => Some(Cow::Borrowed(INDEX)),
             _ => None,
         })
         .collect::<Option<_>>()?;
@@ -138,6 +185,31 @@ mod tests {
     }
 
     #[test]
+    fn numbers_as_csv_writes_them() {
+        let doubles = |values: &[f64]| values.iter().map(|value| Value::Double(*value)).collect::<Vec<_>>();
+        assert_eq!(
+            rows(".5,-.25,5.,-0.,inf,-inf\n"),
+            [doubles(&[0.5, -0.25, 5.0, -0.0, f64::INFINITY, f64::NEG_INFINITY])]
+        );
+        for other in [".", "-", "-.", "05.", "1.2.3", ".5.", "+5", "1,5.x"] {
+            assert!(rows(other)[0].iter().any(|cell| matches!(cell, Value::Text(_))), "{other}");
+        }
+    }
+
+    #[test]
+    fn lists_of_numbers_are_rows() {
+        let row = |a, b| vec![Value::Number(a), Value::Number(b)];
+        for text in ["[0.1, 0.9],[0.2, 0.8]", "[0.1, 0.9]\n[0.2, 0.8]\n", " [0.1,0.9]\r\n[0.2,0.8]"] {
+            assert_eq!(rows(text), [row("0.1", "0.9"), row("0.2", "0.8")], "{text}");
+        }
+        for cells in ["[a],1", "[1],2", "[1,2", "[[1],[2]]", "[\"a\"],1"] {
+            assert!(rows(cells)[0].iter().any(|cell| matches!(cell, Value::Text(_))), "{cells}");
+        }
+        let many = "[1],".repeat(json::VALUES_MAX);
+        assert_eq!(read(many.as_bytes()).expect_err("many").status, ParseStatus::Limit);
+    }
+
+    #[test]
     fn quotes_hold_commas_quotes_and_lines() {
         assert_eq!(rows("\"a,\"\"b\"\"\n\",\"\",\"3\""), [[text("a,\"b\"\n"), text(""), text("3")]]);
         assert_eq!(read(b"\"open").expect_err("open").status, ParseStatus::Invalid);
@@ -157,5 +229,7 @@ mod tests {
         assert_eq!(header("a,b\nc,d\n", Some(2)), None);
         assert_eq!(header("a,a\n1,2\n", None), None);
         assert_eq!(header("a,b\n", Some(0)), None);
+        assert_eq!(header(",a\n0,1\n", None).as_deref(), Some("Unnamed: 0|a"));
+        assert_eq!(header("a,\n0,1\n", None), None);
     }
 }

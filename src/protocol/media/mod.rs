@@ -114,7 +114,7 @@ pub fn read<'a>(head: &HeaderMap, bytes: &'a [u8], depth_max: usize) -> Result<B
             None if name == "application/x-www-form-urlencoded" => {
                 urlencoded::read(bytes).map(|value| Body::of(Form::UrlEncoded, value))
             }
-            None if name == "text/plain" => text(bytes),
+            None if matches!(name, "text/plain" | "application/x-text") => text(bytes),
             None => Err(kind.unsupported("no form that weir reads")),
         },
         _ => Err(kind.unsupported("no form that weir reads")),
@@ -157,8 +157,10 @@ pub enum End {
 }
 
 fn may_be_json(essence: &str) -> bool {
-    matches!(essence, "" | "*/*" | "application/octet-stream" | "application/x-www-form-urlencoded")
-        || essence.starts_with("text/")
+    matches!(
+        essence,
+        "" | "*/*" | "application/octet-stream" | "application/x-www-form-urlencoded" | "application/x-text"
+    ) || essence.starts_with("text/")
 }
 
 /// JSON under another name: objects and lists, and under `text/` also a lone number or string. `None`: it is none.

@@ -1,6 +1,7 @@
 //! The Responses API: a list of output items, or a stream of events that ends with all of them.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::super::split::Half;
 use super::super::stream::{self, CONTENT, FINISH_REASON, Joined, MODEL, TOOL_CALLS, set};
@@ -27,20 +28,79 @@ pub(super) fn answer(value: Value<'_>, streamed: bool) -> Answer<'_> {
         let answer = whole(fields.clone());
         return Answer { ended: Some(true), error: error.or(answer.error), ..answer };
     }
-    // Cut: the pieces that came.
-    let mut content = Joined::default();
+    // Cut: the items that came whole, and the pieces of the text of the others.
+    let mut items = Vec::new();
+    let mut places = HashSet::new();
+    for event in stream::payloads(&value).filter(|event| kind(event).as_deref() == Some("response.output_item.done")) {
+        items.extend(event.get(&["item"]).cloned());
+        places.extend(event.get(&["output_index"]).and_then(Value::as_word));
+    }
+    let mut output = Output::of(items);
     let mut model = None;
     for event in stream::payloads(&value) {
+        let is_whole = event.get(&["output_index"]).and_then(Value::as_word).is_some_and(|at| places.contains(&at));
         match kind(event).as_deref() {
-            Some("response.output_text.delta") => content.push_at(event, &["delta"]),
+            Some("response.output_text.delta") if !is_whole => output.content.push_at(event, &["delta"]),
             Some("response.created") => model = event.get(&["response", MODEL]).and_then(Value::as_word),
             _ => {}
         }
     }
-    let mut fields = Object::new();
-    set(&mut fields, CONTENT, content.into_text().map(Value::Text));
+    let mut fields = output.columns();
     set(&mut fields, MODEL, model.clone().map(Value::Text));
     Answer { output: Half::One(fields), model, ended: Some(false), error, ..Answer::default() }
+}
+
+/// What stands in a list of output items, as columns.
+#[derive(Default)]
+struct Output<'a> {
+    content: Joined<'a>,
+    refusal: Joined<'a>,
+    /// Named as in chat: `reasoning` is what the request asked for.
+    reasoning: Joined<'a>,
+    annotations: Vec<Value<'a>>,
+    calls: Vec<Value<'a>>,
+}
+
+impl<'a> Output<'a> {
+    fn of(items: Vec<Value<'a>>) -> Output<'a> {
+        let mut output = Output::default();
+        for item in items {
+            match item.get(&["type"]).and_then(Value::as_text) {
+                Some("message") => output.message(&item),
+                Some("reasoning") => {
+                    for key in ["summary", "content"] {
+                        if let Some(text) = item.get(&[key]).and_then(stream::text_of) {
+                            output.reasoning.push(text);
+                        }
+                    }
+                }
+                _ => output.calls.push(item),
+            }
+        }
+        output
+    }
+
+    fn message(&mut self, item: &Value<'a>) {
+        let Some(content) = item.get(&["content"]) else { return };
+        if let Some(text) = stream::text_of(content) {
+            self.content.push(text);
+        }
+        for part in content.as_list().unwrap_or_default() {
+            self.refusal.push_at(part, &["refusal"]);
+            self.annotations.extend_from_slice(part.get(&["annotations"]).and_then(Value::as_list).unwrap_or_default());
+        }
+    }
+
+    fn columns(self) -> Object<'a> {
+        let list = |items: Vec<Value<'a>>| (!items.is_empty()).then(|| Value::List(items).as_json());
+        let mut columns = Object::new();
+        set(&mut columns, CONTENT, self.content.into_text().map(Value::Text));
+        set(&mut columns, "refusal", self.refusal.into_text().map(Value::Text));
+        set(&mut columns, "reasoning_content", self.reasoning.into_text().map(Value::Text));
+        set(&mut columns, "annotations", list(self.annotations));
+        set(&mut columns, TOOL_CALLS, list(self.calls));
+        columns
+    }
 }
 
 fn whole(mut fields: Object<'_>) -> Answer<'_> {
@@ -50,27 +110,12 @@ fn whole(mut fields: Object<'_>) -> Answer<'_> {
         Some(fields.remove(at).1)
     };
     let (output, status) = (taken("output"), taken("status"));
-    let mut content = Joined::default();
-    let mut calls = Vec::new();
     let items = match output {
         Some(Value::List(items)) => items,
         _ => Vec::new(),
     };
-    for item in items {
-        match item.get(&["type"]).and_then(Value::as_text) {
-            Some("message") => {
-                if let Some(text) = item.get(&["content"]).and_then(stream::text_of) {
-                    content.push(text);
-                }
-            }
-            Some("reasoning") => {}
-            _ => calls.push(item),
-        }
-    }
     let error = stream::error_text(&Value::Object(fields.clone()));
-    let mut columns = Object::new();
-    set(&mut columns, CONTENT, content.into_text().map(Value::Text));
-    set(&mut columns, TOOL_CALLS, (!calls.is_empty()).then(|| Value::List(calls).as_json()));
+    let mut columns = Output::of(items).columns();
     set(&mut columns, FINISH_REASON, status);
     columns.extend(rest(fields));
     Answer { output: Half::One(columns), model, error, ..Answer::default() }

@@ -140,11 +140,11 @@ fn the_copy_of_a_prompt_is_changed_with_it() {
 
 #[test]
 fn a_name_that_the_protocol_takes_apart_withholds_the_side() {
-    let chat = format!(r#"{{"messages":[{{"role":"user","content":"{CANARY}"}}]}}"#);
+    let batch = format!(r#"{{"customers":[{{"name":"{CANARY}"}}]}}"#);
     let choices = format!(r#"{{"choices":[{{"message":{{"content":"{CANARY}"}}}}]}}"#);
     for (path, request, response, side, rule) in [
-        ("/predict", chat.as_str(), r#"{"choices":[{"a":1}]}"#, Side::Inputs, "messages"),
-        ("/predict", chat.as_str(), r#"{"choices":[{"a":1}]}"#, Side::Inputs, "messages.content"),
+        ("/predict", batch.as_str(), r#"{"scores":[1]}"#, Side::Inputs, "customers"),
+        ("/predict", batch.as_str(), r#"{"scores":[1]}"#, Side::Inputs, "customers.name"),
         ("/predict", &format!(r#"{{"data":[{{"a":"{CANARY}"}},{{"a":2}}]}}"#), "[1,2]", Side::Inputs, "data"),
         (
             "/v1/models/m:predict",
