@@ -2,6 +2,7 @@
 //! partition (`steps`, `answers`), and at most one file (`sealing`).
 
 mod answers;
+mod same_topic;
 mod sealing;
 mod steps;
 

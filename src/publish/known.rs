@@ -7,8 +7,12 @@
 //! it looks first: a process that starts, a lane whose message was refused all the time, and one whose producer has had no answer for that long
 //! (`is_forgotten`: [`run`](super::run) ends that producer, which would send again by itself as soon as the brokers are back).
 //!
-//! What stays: a process that was stopped (SIGSTOP, a sleeping machine) for longer than the whole window, and whose brokers take its producer's resends before
-//! this thread has its first turn.
+//! A process that was stopped (SIGSTOP) for longer than that is no exception, though its producer may have its turn before this thread: what the producer
+//! was to send again is by then older than it sends anything ([`gives_up_after`](super::gives_up_after)), and an answer that was on its way before the stop
+//! says nothing of what was sent behind it ([`Trail::note`]).
+//!
+//! What stays: a machine that slept for longer than the whole window, whose clock of intervals stood still meanwhile, and whose producer reaches its
+//! brokers again within the few milliseconds until this thread looks at the time of day.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -97,6 +97,10 @@ impl Trail {
 
     /// Takes note of a mark that holds now, while `persisted` is the cursor on disk. What it returns is to be written, then [`wrote`](Trail::wrote).
     pub(super) fn note(&mut self, mark: Mark, persisted: u64, window: Duration) -> Option<Mark> {
+        // The process was stopped, and hears what was answered long ago: of what was sent behind that it knows no more than before.
+        if self.is_forgotten(mark.at_ms, window) {
+            return None;
+        }
         // A message that the broker knew already is acknowledged without an offset: the drain has not seen it anew.
         if self.offset.replace(mark.offset) != Some(mark.offset) {
             self.knows(mark.at_ms);

@@ -1,7 +1,6 @@
 //! Log -> Kafka. In: the synced rows of every lane. Out: messages on the lanes' partitions, and the log's cursors, moved by delivery reports.
 //!
-//! One thread reads all lanes and feeds one idempotent producer (acks=all, no message timeout); librdkafka's callbacks run on a poll thread that
-//! only settles slots. Nothing is ever dropped here: a full queue holds the reader back, a refused message makes its lane start again from the cursor,
+//! One thread reads all lanes and feeds one idempotent producer (acks=all); librdkafka's callbacks run on a poll thread that only settles slots. Nothing is ever dropped here: a full queue holds the reader back, a refused message makes its lane start again from the cursor,
 //! a fatal error makes a new producer that sends everything from the cursors again, with the same `source` and `seq`, which is how the drain knows resends.
 //!
 //! The drain forgets a source after `drain.resend_window`; a lane that may have sent rows longer ago than half of it reads its partition back first
@@ -110,6 +109,13 @@ pub(crate) fn wanted(kafka: &config::Kafka) -> Wanted {
         message_bytes: producer::message_bytes(kafka),
         resend_window: kafka.resend_window,
     }
+}
+
+/// After how long without an answer the producer gives a message up by itself; the log has it. Before that, after half of the window, this thread makes a
+/// new producer ([`known`]). So it only counts for a process that was stopped: librdkafka's threads may have their turn before this one, and look at a message's age
+/// before they send it again. It is less than the window, since clocks differ.
+fn gives_up_after(resend_window: Duration) -> Duration {
+    resend_window / 4 * 3
 }
 
 struct Shared {

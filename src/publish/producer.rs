@@ -10,7 +10,7 @@ use rdkafka::client::{Client, OAuthToken};
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Message as _, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig};
 
 use super::PublishError;
 use super::client::{ClientLog, ProblemSlot, lock};
@@ -192,6 +192,8 @@ impl Producer {
 
 impl Drop for Producer {
     fn drop(&mut self) {
+        // First of all: a producer that must not send again is not to do so while its thread is waited for.
+        self.base.purge(PurgeConfig::default().queue().inflight());
         self.stop.store(true, Ordering::Release);
         if let Some(poller) = self.poller.take()
             && poller.join().is_err()
@@ -204,6 +206,9 @@ impl Drop for Producer {
 /// What a message takes besides its value: key, headers, and what librdkafka reckons for a batch.
 const OVERHEAD_BYTES: u64 = 4096;
 
+/// The longest `message.timeout.ms` that librdkafka takes: 24 days.
+const TIMEOUT_MS_MAX: u128 = i32::MAX as u128;
+
 /// The largest message, and the largest batch, that is sent.
 pub(crate) fn message_bytes(kafka: &config::Kafka) -> u64 {
     kafka.record_bytes_max as u64 + OVERHEAD_BYTES
@@ -213,6 +218,7 @@ pub(crate) fn message_bytes(kafka: &config::Kafka) -> u64 {
 pub(crate) fn config(kafka: &config::Kafka, producer_bytes: u64) -> ClientConfig {
     // librdkafka counts payloads only; half of the budget is left to its bookkeeping and to the batches under way.
     let queue_kbytes = (producer_bytes / 2 / 1024).clamp(1024, 2_097_151).to_string();
+    let timeout_ms = super::gives_up_after(kafka.resend_window).as_millis().min(TIMEOUT_MS_MAX).to_string();
     let queue_messages = (producer_bytes / 2 / 256).clamp(1_000, 1_000_000).to_string();
     client_config(
         kafka,
@@ -226,7 +232,7 @@ pub(crate) fn config(kafka: &config::Kafka, producer_bytes: u64) -> ClientConfig
         &[
             ("enable.idempotence", "true"),
             ("acks", "all"),
-            ("message.timeout.ms", "0"),
+            ("message.timeout.ms", &timeout_ms),
             ("queue.buffering.max.kbytes", &queue_kbytes),
             ("queue.buffering.max.messages", &queue_messages),
             ("allow.auto.create.topics", "false"),

@@ -137,6 +137,24 @@ fn a_topic_that_was_made_again_is_refused_when_it_is_longer_too() {
     lost.refused_until_told(1, &["is not the record", "made again"], 90);
 }
 
+/// Between two polls, and longer than where the drain stands: nothing that it reads from there on looks strange.
+#[test]
+fn a_topic_that_is_made_again_under_a_running_drain_is_refused() {
+    let mut lost = Lost::after(30);
+    lost.weir.up();
+    lost.send(10);
+    lost.settled(40);
+    lost.delete_topic();
+    kafka::create(&brokers(), &lost.topic, 1);
+    lost.send(60);
+    let refusal = refusal(&lost.weir);
+    assert!(refusal.contains("made again"), "{refusal}");
+    assert_eq!(rows(&lost.weir.verify()), 40, "nothing was stored beside the loss: {refusal}");
+    let files = lost.files();
+    lost.weir.term();
+    lost.refused_until_told(files, &["made again"], 100);
+}
+
 #[test]
 fn a_head_that_is_missing_in_a_folder_is_refused() {
     let mut lost = Lost::after(30);

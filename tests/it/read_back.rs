@@ -1,9 +1,13 @@
 //! A gateway that was away for longer than the drain remembers it: what had arrived without an acknowledgement is neither sent nor stored again.
 
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rustix::fs::OFlags;
 use weir::app::once::{self, Once};
 use weir::config::Config;
 
@@ -171,6 +175,70 @@ fn rows_that_arrived_in_an_outage_that_the_gateway_lived_through_are_not_sent_ag
     drop(publisher);
     let seen = read_topic(broker.address(), &topic, 1);
     assert_eq!(assert_nothing_is_missing(&seen, 2 * calls), 0, "no row is on the topic twice");
+}
+
+/// A pipe in the place of a file: who writes to it waits for somebody who reads.
+struct Pipe(PathBuf);
+
+impl Pipe {
+    fn at(path: PathBuf) -> Pipe {
+        assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo runs").success());
+        Pipe(path)
+    }
+
+    /// Whoever waits goes on.
+    fn goes_on(&self) -> File {
+        let without_waiting = i32::try_from(OFlags::NONBLOCK.bits()).expect("a flag");
+        File::options().read(true).custom_flags(without_waiting).open(&self.0).expect("a reader")
+    }
+}
+
+impl Drop for Pipe {
+    /// A test that fails is not to wait for ever.
+    fn drop(&mut self) {
+        if self.0.exists() {
+            drop((self.goes_on(), std::fs::remove_file(&self.0)));
+        }
+    }
+}
+
+/// A thread that the system lets wait for longer than the drain remembers, as after a SIGSTOP: librdkafka's own threads come first, and the brokers are
+/// there again and have forgotten the producer.
+#[test]
+fn what_was_under_way_when_the_publisher_was_stopped_for_long_is_not_sent_again() {
+    let relay = Relay::unset();
+    let mut broker = Broker::prepare_with(&Extra {
+        listeners: kafka::behind(&[&relay]),
+        properties: "producer.id.expiration.ms=500\nproducer.id.expiration.check.interval.ms=100\n".to_owned(),
+        ..Extra::default()
+    });
+    broker.up();
+    let topic = kafka::topic(broker.address(), "stopped", 1);
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = Gateway::open(folder.path());
+    let mut config = kafka::config(&relay.address().to_string());
+    config.resend_window = Duration::from_secs(8);
+    let publisher = gateway.publish(&config, folder.path());
+    gateway.append(&topic, 0..4, 100);
+    gateway.until_delivered(&publisher, 8);
+    relay.set(Fault::Mute);
+    gateway.append(&topic, 4..5, 100);
+    until("a request has arrived", || read_topic(broker.address(), &topic, 1).len() == 10);
+
+    // The thread renews the marks of idle lanes. In this one it waits until somebody reads what it writes: that is its stop.
+    let stopped = Pipe::at(folder.path().join("log").join(&topic).join("1/.acknowledged.json.new"));
+    std::thread::sleep(config.resend_window);
+    let before = relay.connections();
+    relay.heal();
+    until("the producer is at its broker again", || relay.connections() > before);
+    // Time to send again, for one that would.
+    std::thread::sleep(Duration::from_secs(2));
+    let reads = stopped.goes_on();
+    std::fs::remove_file(&stopped.0).expect("a file");
+    gateway.until_delivered(&publisher, 10);
+    drop((publisher, reads));
+    let seen = read_topic(broker.address(), &topic, 1);
+    assert_eq!(assert_nothing_is_missing(&seen, 10), 0, "no row is on the topic twice");
 }
 
 /// Nothing would say after a kill that the rows may be on the topic.

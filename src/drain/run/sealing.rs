@@ -9,7 +9,7 @@ use super::super::requests::Targets;
 use super::super::triggers::{Cause, under_pressure};
 use super::super::write::{Outcome as Written, Range, Resume, WriteError};
 use super::{Runner, now_ms};
-use crate::source::PartitionId;
+use crate::source::{Message, PartitionId, Source};
 
 impl Runner {
     /// Closes and writes the range that is due longest, if any: one per turn, so that the source is polled between two files.
@@ -55,6 +55,15 @@ impl Runner {
         if partition.collecting().is_none() {
             return;
         }
+        if partition.writing.is_none() && self.is_another_topic(id, partition) {
+            tracing::warn!(
+                "{}-p{:04}: the topic is not the one that was read before; looking at it anew",
+                id.topic,
+                id.partition
+            );
+            partition.chain = None;
+            return;
+        }
         let begun = partition.writing.take().map(|(resume, _)| resume);
         let resume = begun.unwrap_or(Resume { to: partition.next, cut: None, grown: 0, fresh: false });
         let Some(chain) = partition.collecting() else { return };
@@ -97,13 +106,14 @@ impl Runner {
     pub(super) fn look_at_the_oldest(&mut self) {
         for (id, partition) in &mut self.partitions {
             let Some(head) = partition.oldest_unknown() else { continue };
-            let source = &mut *self.source;
-            // What is wrong with the message is said when it is written.
-            let first = std::panic::catch_unwind(AssertUnwindSafe(|| {
-                let message = source.read(id, head, partition.next).and_then(|mut messages| messages.next());
-                message.ok().flatten().map(|message| message.timestamp_ms)
-            }));
-            partition.oldest = Some((head, first.ok().flatten()));
+            let first = first_at_hand(&mut *self.source, id, head, partition.next);
+            partition.oldest = Some((head, first.map(|message| message.timestamp_ms)));
         }
     }
+}
+
+/// The first message at hand from `from` on, if it can be read: what is wrong with it is said when it is written.
+pub(super) fn first_at_hand(source: &mut dyn Source, id: &PartitionId, from: u64, to: u64) -> Option<Message> {
+    let read = AssertUnwindSafe(|| source.read(id, from, to).and_then(|mut messages| messages.next()));
+    std::panic::catch_unwind(read).ok()?.ok()?
 }

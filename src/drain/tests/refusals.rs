@@ -23,6 +23,39 @@ fn a_topic_that_was_made_again_is_refused_and_nothing_is_written() {
 }
 
 #[test]
+fn a_topic_that_is_made_again_under_a_running_drain_is_refused() {
+    let world = World::new(1);
+    world.topic.send(0, 10);
+    let drain = world.start();
+    drain.drain_now(PATIENCE).unwrap();
+    let before = world.files();
+    world.topic.make_again(30);
+    let status = until(&drain, "refused", |status| status.last_error.is_some());
+    assert_eq!(status.partitions[0].state, status::PartitionState::Refused);
+    let said = status.last_error.unwrap().what;
+    assert!(said.contains("is not the record") && said.contains("--new-generation"), "{said}");
+    drop(drain);
+    assert_eq!(world.files(), before);
+}
+
+#[test]
+fn a_topic_that_is_made_again_before_anything_is_stored_is_read_from_its_beginning() {
+    let world = World { roll_every: PATIENCE, ..World::new(1) };
+    world.topic.send(0, 5);
+    let drain = world.start();
+    until(&drain, "at hand", |status| status.partitions.iter().any(|partition| partition.rows == 5));
+    world.topic.make_again(20);
+    until(&drain, "stored", |status| {
+        drop(drain.drain_now(PATIENCE));
+        status.totals.stored == 20
+    });
+    drop(drain);
+    world.whole();
+    let newest = world.files().pop().expect("a file").1;
+    assert_eq!(newest.min_timestamp_ms, 1_795_564_900_000, "none of them is of the topic that is gone");
+}
+
+#[test]
 fn an_emptied_store_is_refused() {
     let world = World::new(1);
     world.topic.send(0, 10);

@@ -24,6 +24,8 @@ pub struct TopicInner {
     pub slowly: Option<Duration>,
     /// Reading partition 0 panics.
     pub panics: bool,
+    /// What was read of partition 0 before it was made again.
+    pub at_hand: Option<Vec<Message>>,
     /// What lies beyond has not arrived.
     pub arrived: Option<u64>,
     pub full: bool,
@@ -66,6 +68,12 @@ impl Topic {
                 });
             }
         });
+    }
+
+    /// Partition 0 is another one of the same name, with other records. What was read of it stays at hand until the drain seeks.
+    pub fn make_again(&self, rows: u64) {
+        self.with(|inner| inner.at_hand = Some(std::mem::take(&mut inner.partitions[0])));
+        self.send_at(0, rows, 1_795_564_900_000);
     }
 
     pub fn rows(&self) -> u64 {
@@ -156,11 +164,16 @@ impl Source for MemorySource {
     fn seek(&mut self, partition: &PartitionId, offset: u64) -> Result<(), SourceError> {
         self.from.insert(partition.partition, offset);
         self.told.insert(partition.partition, offset);
+        self.topic.with(|inner| inner.at_hand = None);
         Ok(())
     }
 
     fn read(&mut self, partition: &PartitionId, from: u64, to: u64) -> Result<Box<dyn Messages>, SourceError> {
-        let log = self.topic.with(|inner| inner.partitions[partition.partition as usize].clone());
+        let (mut log, at_hand) =
+            self.topic.with(|inner| (inner.partitions[partition.partition as usize].clone(), inner.at_hand.clone()));
+        for (place, message) in log.iter_mut().zip(at_hand.into_iter().flatten()) {
+            *place = message;
+        }
         let range: Vec<_> = log.into_iter().filter(|message| (from..to).contains(&message.offset)).collect();
         let panics = partition.partition == 0 && self.topic.with(|inner| inner.panics);
         Ok(Box::new(Rows(range.into_iter(), panics)))

@@ -83,6 +83,12 @@ enum Step {
         hours: i64,
         broker_knows: bool,
     },
+    /// The process is stopped for so many hours. Then it hears of the oldest messages under way what was answered before, and marks are taken, before
+    /// its thread looks at the clock. Its producer gives up what is older than it may be, and sends the rest again; the broker has forgotten it.
+    Stopped {
+        hours: i64,
+        reports: usize,
+    },
     /// A fatal error, after so many hours of waiting.
     Fatal {
         hours: i64,
@@ -102,6 +108,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         5 => any::<bool>().prop_map(|persist| Step::Advance { persist }),
         1 => hours.clone().prop_map(|hours| Step::Refused { hours }),
         2 => (hours.clone(), any::<bool>()).prop_map(|(hours, broker_knows)| Step::Outage { hours, broker_knows }),
+        2 => (hours.clone(), 0..9_usize).prop_map(|(hours, reports)| Step::Stopped { hours, reports }),
         1 => hours.clone().prop_map(|hours| Step::Fatal { hours }),
         3 => hours.prop_map(|hours| Step::Kill { hours }),
     ];
@@ -157,12 +164,7 @@ impl Sim {
             Step::Append(count) => self.rows.extend((0..*count).map(|_| self.epoch)),
             Step::Foreign(count) => self.topic.extend((0..*count).map(|_| None)),
             Step::Send(count) => self.send(*count),
-            Step::Report(count) => {
-                for _ in 0..(*count).min(self.under_way.len()) {
-                    let (slot, offset) = self.under_way.remove(0);
-                    self.window.settle(slot, Ok(offset));
-                }
-            }
+            Step::Report(count) => self.report(*count),
             Step::Advance { persist } => self.advance(*persist),
             Step::Refused { hours } => {
                 // The first under way is refused, those behind it arrived.
@@ -192,15 +194,22 @@ impl Sim {
                 if self.window.unsettled() > 0 && self.looks && self.trail.is_forgotten(self.now_ms, WINDOW) {
                     self.new_producer();
                 }
-                for at in 0..self.under_way.len() {
-                    let Some(offset) = self.under_way[at].1.filter(|_| !broker_knows) else {
-                        self.under_way[at].1 = None;
-                        continue;
-                    };
-                    let (epoch, seq) = self.topic[usize::try_from(offset).unwrap()].expect("a row of the lane");
-                    self.under_way[at].1 = Some(self.topic.len() as u64);
-                    self.topic.push(Some((epoch, seq)));
-                    self.drain(epoch, seq);
+                self.producer_sends_again(*broker_knows);
+            }
+            Step::Stopped { hours, reports } => {
+                self.now_ms += hours * HOUR_MS;
+                self.report(*reports);
+                self.advance(true);
+                let gives_up_ms = i64::try_from(crate::publish::gives_up_after(WINDOW).as_millis()).unwrap();
+                if hours * HOUR_MS <= gives_up_ms {
+                    return self.producer_sends_again(false);
+                }
+                if !self.under_way.is_empty() {
+                    for (slot, _) in std::mem::take(&mut self.under_way) {
+                        self.window.settle(slot, Err(Refusal { why: "too old".into(), too_large: false }));
+                    }
+                    self.window.rewind();
+                    self.next = self.window.cursor();
                 }
             }
             Step::Fatal { hours } => {
@@ -216,6 +225,26 @@ impl Sim {
                 self.trail = Trail::new(self.disk);
                 self.already = Already::default();
             }
+        }
+    }
+
+    fn report(&mut self, count: usize) {
+        for (slot, offset) in self.under_way.drain(..count.min(self.under_way.len())) {
+            self.window.settle(slot, Ok(offset));
+        }
+    }
+
+    /// What is under way once more, by the producer itself.
+    fn producer_sends_again(&mut self, broker_knows: bool) {
+        for at in 0..self.under_way.len() {
+            let Some(offset) = self.under_way[at].1.filter(|_| !broker_knows) else {
+                self.under_way[at].1 = None;
+                continue;
+            };
+            let (epoch, seq) = self.topic[usize::try_from(offset).unwrap()].expect("a row of the lane");
+            self.under_way[at].1 = Some(self.topic.len() as u64);
+            self.topic.push(Some((epoch, seq)));
+            self.drain(epoch, seq);
         }
     }
 
@@ -329,6 +358,20 @@ fn an_outage_that_a_gateway_lives_through_is_no_other() {
         Step::Report(2),
         Step::Advance { persist: true },
         Step::Outage { hours: 200, broker_knows: false },
+        Step::Send(5),
+    ];
+    assert_eq!(doubled(&steps, false), [2, 3, 4]);
+    assert!(doubled(&steps, true).is_empty());
+}
+
+#[test]
+fn a_process_that_was_stopped_hears_of_old_answers_first() {
+    let steps = [
+        Step::Append(5),
+        Step::Send(5),
+        Step::Report(1),
+        Step::Advance { persist: true },
+        Step::Stopped { hours: 200, reports: 1 },
         Step::Send(5),
     ];
     assert_eq!(doubled(&steps, false), [2, 3, 4]);
