@@ -3,8 +3,8 @@
 //! Damage does not stop a log: its rows are delivered as one quarantined row that names them. But the damaged bytes go with their segment when it
 //! is delivered, a torn end is cut at the next start, and a log without a readable `meta.json` cannot be opened. Repair copies each damaged
 //! file aside before it writes it anew: the header from the entries, without the bytes that are no whole entry, `meta.json` from the headers.
-//! Seqs and calls stay as they are: what is lost is still counted and named. So a damaged entry with which a segment ends stays in it: only its head
-//! says which rows and calls there were.
+//! Seqs and calls stay as they are: what is lost is still counted and named, by what comes behind it. Behind a damaged entry with which a lane ends comes
+//! nothing, so an empty segment is made there, whose header says what the entry's head said.
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use super::disk::Disk;
-use super::format::{HEADER_BYTES, HeaderError, SegmentHeader};
+use super::format::{EntryHead, HEADER_BYTES, HeaderError, SegmentHeader};
 use super::lock::Lock;
 use super::meta::{Heal, Meta};
 use super::recover::{list, topic_folders, topic_is_valid};
-use super::segment::{SegmentFile, Step, Walk, parse_segment_name};
+use super::segment::{SegmentFile, Step, Walk, parse_segment_name, segment_name};
 use super::{LogError, Options, Source};
 
 /// One file that is damaged, and what is done about it.
@@ -73,10 +73,27 @@ struct Repair<'a> {
 /// What of a segment is to stay, as ranges of its bytes.
 #[derive(Default)]
 struct Segment {
+    name: String,
     damage: Vec<String>,
     header: Option<[u8; HEADER_BYTES]>,
     keep: Vec<std::ops::Range<u64>>,
     cut: bool,
+    /// Its header or an entry of it says which calls came before.
+    knows_calls: bool,
+    /// The damaged entry with which it ends, the last of `keep`.
+    bad_end: Option<EntryHead>,
+    /// An empty segment that is made behind it: its name and its header.
+    successor: Option<(String, [u8; HEADER_BYTES])>,
+}
+
+impl Segment {
+    /// Nothing behind it needs the damaged entry with which it ends.
+    fn cut_bad_end(&mut self) {
+        if self.bad_end.take().is_some() {
+            self.keep.pop();
+            self.cut = true;
+        }
+    }
 }
 
 impl Repair<'_> {
@@ -91,12 +108,25 @@ impl Repair<'_> {
             if !folder.exists() {
                 continue;
             }
+            let mut segments = Vec::new();
             for (name, path) in list(&folder)? {
                 if let Some(first_seq) = parse_segment_name(&name) {
-                    let segment = look(&path, meta.log, lane, first_seq)?;
-                    self.segment(topic, &folder, &name, &segment)?;
+                    segments.push(Segment { name, ..look(&path, meta.log, lane, first_seq)? });
                 }
             }
+            let mut next: Option<&Segment> = None;
+            for segment in segments.iter_mut().rev() {
+                match (next, segment.bad_end) {
+                    (None, Some(head)) => {
+                        segment.successor = Some(after(&head, meta.log, lane));
+                        segment.cut_bad_end();
+                    }
+                    (Some(next), Some(_)) if next.knows_calls => segment.cut_bad_end(),
+                    _ => {}
+                }
+                next = Some(segment);
+            }
+            segments.iter().try_for_each(|segment| self.segment(topic, &folder, segment))?;
         }
         Ok(())
     }
@@ -132,10 +162,11 @@ impl Repair<'_> {
         Ok(meta)
     }
 
-    fn segment(&mut self, topic: &str, folder: &Path, name: &str, segment: &Segment) -> Result<(), LogError> {
+    fn segment(&mut self, topic: &str, folder: &Path, segment: &Segment) -> Result<(), LogError> {
         if segment.damage.is_empty() {
             return Ok(());
         }
+        let name = &segment.name;
         let path = folder.join(name);
         let kept = self.keep(&path)?;
         let anew = segment.cut || segment.header.is_some();
@@ -151,7 +182,15 @@ impl Repair<'_> {
             let parts: Option<Vec<&[u8]>> =
                 std::iter::once(Some(header)).chain(segment.keep.iter().map(part)).collect();
             let parts = parts.ok_or_else(|| fail(std::io::ErrorKind::UnexpectedEof.into()))?;
-            self.disk.put(folder, name, &parts).map_err(|source| LogError::io("write", &path, source))?;
+            let write = |name: &str, parts: &[&[u8]]| {
+                let written = self.disk.put(folder, name, parts);
+                written.map(drop).map_err(|source| LogError::io("write", &folder.join(name), source))
+            };
+            // Before what says the same is gone.
+            if let Some((name, header)) = &segment.successor {
+                write(name, &[header])?;
+            }
+            write(name, &parts)?;
         }
         self.fixes.push(Fix { topic: topic.to_owned(), path, damage: segment.damage.clone(), becomes, kept });
         Ok(())
@@ -195,6 +234,13 @@ fn identity(folder: &Path) -> Result<Option<Uuid>, LogError> {
     Ok(None)
 }
 
+/// The empty segment behind an entry with which a lane ends.
+fn after(head: &EntryHead, log: Uuid, lane: u32) -> (String, [u8; HEADER_BYTES]) {
+    let (first_seq, calls_before, made_at_ms) = (head.next_seq(), head.calls_before + 1, head.appended_at_ms);
+    let source = Source { log, lane, epoch: head.epoch };
+    (segment_name(first_seq), SegmentHeader { source, first_seq, calls_before, made_at_ms }.encode())
+}
+
 fn look(path: &Path, log: Uuid, lane: u32, first_seq: u64) -> Result<Segment, LogError> {
     let fail = |source| LogError::io("read", path, source);
     let mut file = SegmentFile::open(path, log, lane).map_err(fail)?;
@@ -205,7 +251,6 @@ fn look(path: &Path, log: Uuid, lane: u32, first_seq: u64) -> Result<Segment, Lo
         Err(HeaderError::Damaged) => true,
     };
     let mut walk = Walk::new(file, first_seq);
-    let mut last_is_bad = false;
     while let Some(step) = walk.step().map_err(fail)? {
         match step {
             Step::Entry { at, head } | Step::BadBody { at, head } => {
@@ -219,10 +264,8 @@ fn look(path: &Path, log: Uuid, lane: u32, first_seq: u64) -> Result<Segment, Lo
                     let (from, to) = (head.first_seq, head.next_seq());
                     segment.damage.push(format!("rows {from}..{to} do not match their checksum"));
                 }
-                if std::mem::replace(&mut last_is_bad, matches!(step, Step::BadBody { .. })) {
-                    segment.keep.pop();
-                    segment.cut = true;
-                }
+                segment.cut_bad_end();
+                segment.bad_end = matches!(step, Step::BadBody { .. }).then_some(head);
                 segment.keep.push(at..at + head.entry_bytes());
             }
             Step::Garbage { at, bytes } | Step::Tail { at, bytes } => {
@@ -231,6 +274,7 @@ fn look(path: &Path, log: Uuid, lane: u32, first_seq: u64) -> Result<Segment, Lo
             }
         }
     }
+    segment.knows_calls = !lost_header || segment.header.is_some();
     if lost_header {
         segment.damage.insert(0, "its header is damaged".to_owned());
         // Without an entry nothing says what it held: the next start reads the one before it.

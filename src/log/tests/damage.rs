@@ -9,25 +9,25 @@ use crate::log::verify;
 const CALLS: usize = 6;
 
 /// A log of several segments, with the values that it holds by seq.
-struct Small {
-    rig: Rig,
-    values: Vec<String>,
+pub(super) struct Small {
+    pub rig: Rig,
+    pub values: Vec<String>,
     files: Vec<(PathBuf, Vec<u8>)>,
-    entries: Vec<Span>,
+    pub entries: Vec<Span>,
 }
 
 /// Where an entry stands.
-struct Span {
-    path: PathBuf,
+pub(super) struct Span {
+    pub path: PathBuf,
     at: u64,
-    head_end: u64,
+    pub head_end: u64,
     end: u64,
-    seqs: std::ops::Range<u64>,
+    pub seqs: std::ops::Range<u64>,
     last: bool,
 }
 
 impl Small {
-    fn new() -> Small {
+    pub fn new() -> Small {
         let mut rig = Rig::new();
         rig.options.log.segment_bytes = 420;
         let mut values = Vec::new();
@@ -72,6 +72,18 @@ impl Small {
         Small { rig, values, files, entries }
     }
 
+    /// Every file as it was, and no other segment.
+    pub fn restore(&self) {
+        for (file, good) in &self.files {
+            std::fs::write(file, good).unwrap();
+        }
+        for segment in self.rig.segments("m") {
+            if !self.files.iter().any(|(file, _)| *file == segment) {
+                std::fs::remove_file(segment).unwrap();
+            }
+        }
+    }
+
     /// Opens with one file changed; checks all rows but those that `lost` may lose without a trace.
     fn check(
         &self,
@@ -81,14 +93,8 @@ impl Small {
         cut: impl Fn(&Span) -> bool,
         why: &str,
     ) {
-        for (file, good) in &self.files {
-            std::fs::write(file, if file == path { bytes } else { good }).unwrap();
-        }
-        for segment in self.rig.segments("m") {
-            if !self.files.iter().any(|(file, _)| *file == segment) {
-                std::fs::remove_file(segment).unwrap();
-            }
-        }
+        self.restore();
+        std::fs::write(path, bytes).unwrap();
         let run = self.rig.open();
         let lane = run.lane("m", 0);
         let items = read(&lane, 0);
@@ -163,14 +169,7 @@ fn any_file_may_be_cut_anywhere() {
 fn any_file_but_the_identity_may_be_missing() {
     let small = Small::new();
     for (path, _) in &small.files {
-        for (file, good) in &small.files {
-            std::fs::write(file, good).unwrap();
-        }
-        for segment in small.rig.segments("m") {
-            if !small.files.iter().any(|(file, _)| *file == segment) {
-                std::fs::remove_file(segment).unwrap();
-            }
-        }
+        small.restore();
         std::fs::remove_file(path).unwrap();
         let run = small.rig.open();
         let lane = run.lane("m", 0);

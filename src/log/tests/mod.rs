@@ -64,6 +64,7 @@ mod damage;
 mod faults;
 mod model;
 mod path;
+mod repair;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
