@@ -15,6 +15,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _,
 use super::PublishError;
 use super::client::{ClientLog, ProblemSlot, lock};
 use super::connect::client_config;
+use super::topics::{PUBLISHES, denied};
 use super::window::{Refusal, Window};
 use crate::config;
 
@@ -121,9 +122,14 @@ impl ProducerContext for Context {
         match result {
             // A message that the broker knows already has no offset (-1).
             Ok(message) => self.0.settle(opaque, Ok(u64::try_from(message.offset()).ok())),
-            Err((error, _)) => {
-                let too_large = error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge);
-                self.0.settle(opaque, Err(Refusal { why: error.to_string(), too_large }));
+            Err((error, message)) => {
+                let code = error.rdkafka_error_code();
+                let why = match code {
+                    Some(RDKafkaErrorCode::TopicAuthorizationFailed) => denied("write to", message.topic(), &PUBLISHES),
+                    _ => error.to_string(),
+                };
+                let too_large = code == Some(RDKafkaErrorCode::MessageSizeTooLarge);
+                self.0.settle(opaque, Err(Refusal { why, too_large }));
             }
         }
     }

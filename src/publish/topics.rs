@@ -31,6 +31,19 @@ pub(crate) enum TopicAnswer {
     None(String),
 }
 
+/// The rights of who publishes to a topic.
+pub(crate) const PUBLISHES: [&str; 2] = ["Describe", "Write"];
+
+/// What an operator is told where the brokers deny one of `rights` on a topic, with the command that gives them. `does`: what weir cannot do.
+pub(crate) fn denied(does: &str, topic: &str, rights: &[&str]) -> String {
+    let operations: String = rights.iter().map(|right| format!(" --operation {right}")).collect();
+    format!(
+        "the brokers do not let weir {does} topic `{topic}`: allow its user {} there, with kafka-acls.sh --bootstrap-server HOST:PORT --add \
+         --allow-principal User:NAME --topic {topic}{operations}",
+        rights.join(" and ")
+    )
+}
+
 /// Asks for a topic's partitions; waits at most a second.
 pub(crate) fn ask<C: ClientContext>(client: &Client<C>, topic: &str) -> TopicAnswer {
     let metadata = match client.fetch_metadata(Some(topic), METADATA_TIMEOUT) {
@@ -42,6 +55,7 @@ pub(crate) fn ask<C: ClientContext>(client: &Client<C>, topic: &str) -> TopicAns
     };
     match found.error().map(RDKafkaErrorCode::from) {
         Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => TopicAnswer::Missing,
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => TopicAnswer::Unknown(denied("see", topic, &PUBLISHES)),
         Some(error) => TopicAnswer::Unknown(format!("topic `{topic}`: {error}")),
         None => {
             let replicas =

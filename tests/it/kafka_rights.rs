@@ -2,7 +2,6 @@
 //! what, and once it is given back everything is stored with nobody's help.
 
 use crate::kafka_tls::{predict, scram, settled};
-use crate::outage::{named, trouble};
 use crate::support::kafka;
 use crate::support::model::Model;
 use crate::support::python;
@@ -38,21 +37,27 @@ fn rights_that_are_taken_away_are_named_and_waited_out() {
     may(&["group:read"]);
     let weir = weir.start();
     predict(&weir);
-    named(&weir, &format!("the brokers do not let weir see topic `{topic}`: allow its user Describe and Read there"));
-    assert!(!trouble(&weir).contains("does not exist"), "nobody said that: {}", trouble(&weir));
+    weir.names(&format!("the brokers do not let weir see topic `{topic}`: allow its user Describe and Read there"));
+    assert!(!weir.trouble().contains("does not exist"), "nobody said that: {}", weir.trouble());
     may(&all);
     settled(&weir, 5);
     let mut calls = 5;
     for (left, said) in [
-        (&["topic:describe", "topic:describe_configs", "topic:read", "group:read"][..], "Topic authorization failed"),
-        (&["topic:describe", "topic:describe_configs", "topic:write", "group:read"], "do not let weir read topic"),
-        (&["group:read"], "Topic authorization failed"),
+        (
+            &["topic:describe", "topic:describe_configs", "topic:read", "group:read"][..],
+            "do not let weir write to topic",
+        ),
+        (
+            &["topic:describe", "topic:describe_configs", "topic:write", "group:read"],
+            "\"kafka consumer: the brokers do not let weir read topic",
+        ),
+        (&["group:read"], "\"kafka consumer: the brokers do not let weir see topic"),
         (&["topic:describe", "topic:describe_configs", "topic:write", "topic:read"], "Group authorization failed"),
     ] {
         may(left);
         predict(&weir);
         calls += 5;
-        named(&weir, said);
+        weir.names(said);
         may(&all);
         settled(&weir, calls);
     }
@@ -71,8 +76,8 @@ fn a_user_that_is_taken_away_is_named_and_waited_out() {
     python::run(&["scram.py", broker, "root"]);
     predict(&weir);
     // Of the publisher: the drain may be refused earlier, while rows are still taken.
-    named(&weir, &format!("\"kafka: broker {} refuses the log-in of user `root`", secured.address));
-    named(&weir, &format!("\"kafka consumer: broker {} refuses the log-in of user `root`", secured.address));
+    weir.names(&format!("\"kafka: broker {} refuses the log-in of user `root`", secured.address));
+    weir.names(&format!("\"kafka consumer: broker {} refuses the log-in of user `root`", secured.address));
     // A connection that has not been asked yet still takes rows.
     let mut calls = 10;
     until("rows wait", || {

@@ -53,83 +53,89 @@ impl Member {
         self.weir.stderr().matches(ADOPTED).count()
     }
 
+    /// It ends in good order, and took its own absence for nobody else.
+    fn ends(&mut self) {
+        assert!(!self.weir.stderr().contains("is the data folder a copy"), "{}", self.weir.stderr());
+        self.weir.drain_running();
+        balanced(&self.weir.status());
+        assert!(self.weir.term().success());
+    }
+
     /// The partition is its own.
     fn takes_over(&self) {
         until("it has the partition", || owned(&self.weir).len() == 1);
     }
 }
 
-fn files(bucket: &Bucket) -> usize {
-    bucket.keys().iter().filter(|key| key.ends_with(".parquet")).count()
+/// Two drains of one partition: the first sleeps while a file of a hundred rows is on its way, the second has not started. No file is in the bucket.
+struct Asleep {
+    topic: String,
+    bucket: Bucket,
+    one: Member,
+    two: Member,
+}
+
+impl Asleep {
+    fn over_a_file() -> Asleep {
+        let (topic, group, bucket) = (topic(&brokers(), "asleep", 1), name("group"), bucket());
+        let (mut one, two) = (Member::of(&topic, &group, &bucket), Member::of(&topic, &group, &bucket));
+        one.weir.up();
+        one.takes_over();
+        one.hold();
+        produce(&topic, 1, 0, 100);
+        one.has_a_file_on_its_way();
+        one.signal(Signal::STOP);
+        assert_eq!(bucket.files().len(), 0);
+        Asleep { topic, bucket, one, two }
+    }
 }
 
 /// The one that wakes is too late: its file is refused, it adopts those of the other, three by then (K17), and goes on behind them.
 #[test]
 fn one_that_wakes_after_another_has_stored_adopts_what_it_finds() {
-    let (topic, group, bucket) = (topic(&brokers(), "late", 1), name("group"), bucket());
-    let (mut one, mut two) = (Member::of(&topic, &group, &bucket), Member::of(&topic, &group, &bucket));
-    one.weir.up();
-    one.takes_over();
-    one.hold();
-    produce(&topic, 1, 0, 100);
-    one.has_a_file_on_its_way();
-    one.signal(Signal::STOP);
-    assert_eq!(files(&bucket), 0);
-
+    let mut at = Asleep::over_a_file();
     // More than the file that is held has: the two cut at different places.
-    produce(&topic, 1, 100, 50);
-    two.weir.up();
+    produce(&at.topic, 1, 100, 50);
+    at.two.weir.up();
     for file in 0..3 {
-        produce(&topic, 1, 150 + file * 50, 50);
-        each_once(&two.weir, &topic, 200 + file * 50);
+        produce(&at.topic, 1, 150 + file * 50, 50);
+        each_once(&at.two.weir, &at.topic, 200 + file * 50);
     }
-    let stored = files(&bucket);
+    let stored = at.bucket.files().len();
     assert!(stored >= 3, "{stored} files");
 
     // The held file arrives, then its sender wakes and is told.
-    one.relay.heal();
-    one.signal(Signal::CONT);
-    until("it has found the other's file", || one.adopted() > 0);
-    assert!(two.weir.term().success());
-    one.takes_over();
-    produce(&topic, 1, 300, 100);
-    each_once(&one.weir, &topic, 400);
-    assert_eq!(two.adopted(), 0, "nothing stood in the other's way");
-    one.weir.drain_running();
-    balanced(&one.weir.status());
-    assert!(one.weir.term().success());
+    at.one.relay.heal();
+    at.one.signal(Signal::CONT);
+    until("it has found the other's file", || at.one.adopted() > 0);
+    assert!(at.two.weir.term().success());
+    assert_eq!(at.two.adopted(), 0, "nothing stood in the other's way");
+    at.one.takes_over();
+    produce(&at.topic, 1, 300, 100);
+    each_once(&at.one.weir, &at.topic, 400);
+    at.one.ends();
 }
 
 /// The file of the one that sleeps arrives after another has its partition and before that one has stored anything.
 #[test]
 fn one_that_has_taken_over_goes_on_behind_a_file_that_arrives_late() {
-    let (topic, group, bucket) = (topic(&brokers(), "early", 1), name("group"), bucket());
-    let (mut one, mut two) = (Member::of(&topic, &group, &bucket), Member::of(&topic, &group, &bucket));
-    one.weir.up();
-    one.takes_over();
-    one.hold();
-    produce(&topic, 1, 0, 100);
-    one.has_a_file_on_its_way();
-    one.signal(Signal::STOP);
-    produce(&topic, 1, 100, 50);
-    two.hold();
-    two.weir.up();
-    two.takes_over();
-    two.has_a_file_on_its_way();
-    assert_eq!(files(&bucket), 0, "neither has arrived");
+    let mut at = Asleep::over_a_file();
+    produce(&at.topic, 1, 100, 50);
+    at.two.hold();
+    at.two.weir.up();
+    at.two.takes_over();
+    at.two.has_a_file_on_its_way();
+    assert_eq!(at.bucket.files().len(), 0, "neither has arrived");
 
-    one.relay.heal();
-    until("the sleeper's file has arrived", || files(&bucket) == 1);
-    two.relay.heal();
-    until("the other has found it", || two.adopted() == 1);
-    each_once(&two.weir, &topic, 150);
-    one.signal(Signal::CONT);
+    at.one.relay.heal();
+    until("the sleeper's file has arrived", || at.bucket.files().len() == 1);
+    at.two.relay.heal();
+    until("the other has found it", || at.two.adopted() == 1);
+    each_once(&at.two.weir, &at.topic, 150);
+    at.one.signal(Signal::CONT);
     // The sleeper reads on until it is told whose the partition is, so from here on either of the two may store a file and the other adopt it.
-    produce(&topic, 1, 150, 150);
-    each_once(&two.weir, &topic, 300);
-    for member in [&mut one, &mut two] {
-        member.weir.drain_running();
-        balanced(&member.weir.status());
-        assert!(member.weir.term().success());
-    }
+    produce(&at.topic, 1, 150, 150);
+    each_once(&at.two.weir, &at.topic, 300);
+    at.one.ends();
+    at.two.ends();
 }

@@ -412,7 +412,7 @@ impl Consume {
 
     /// Commits what the drain has stored, as a hint.
     fn commit(&mut self, every: Duration) {
-        if self.commit_at.elapsed() < every {
+        if self.commit_at.elapsed() < every || self.member.as_ref().is_some_and(|member| !member.may_commit()) {
             return;
         }
         self.commit_at = Instant::now();

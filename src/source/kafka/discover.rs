@@ -15,6 +15,7 @@ use super::limits;
 use super::shared::{Partition, Phase, Shared};
 use super::topics::{TopicPicker, Wanted};
 use crate::publish::lock;
+use crate::publish::topics::denied;
 use crate::source::{Bounds, PartitionId};
 
 /// How often new topics and partitions are looked for.
@@ -72,6 +73,12 @@ impl Discover {
         let marks_due = self.shared.marks_due();
         let wanted = self.picker.current();
         let Found { counts: found, hidden, unclear } = self.topics(&wanted)?;
+        if !hidden.is_empty()
+            && let Some(denied) = self.denied(&hidden)
+        {
+            // Before what fails because of it: of a topic that is read already nothing more can be asked.
+            self.shared.problem.set(denied);
+        }
         let missing: Vec<String> = wanted.names.iter().filter(|n| !found.contains_key(*n)).cloned().collect();
         if missing != self.said_missing {
             for topic in missing.iter().filter(|t| !self.said_missing.contains(t) && !hidden.contains(t)) {
@@ -107,18 +114,13 @@ impl Discover {
 
     /// What the brokers do not let weir see or read, with the fix.
     fn denied(&self, hidden: &[String]) -> Option<String> {
-        let says = |what: &str, topic: &str| {
-            format!(
-                "the brokers do not let weir {what} topic `{topic}`: allow its user Describe and Read there, with kafka-acls.sh \
-                 --bootstrap-server HOST:PORT --add --allow-principal User:NAME --topic {topic} --operation Describe --operation Read"
-            )
-        };
         let is_denied = |partition: &Partition| {
             let inner = lock(&partition.inner);
             inner.denied && inner.phase == Phase::Reading && inner.next < inner.end
         };
         let unread =
             || self.shared.partitions().iter().find(|partition| is_denied(partition)).map(|p| p.id.topic.clone());
+        let says = |does: &str, topic: &str| denied(does, topic, &["Describe", "Read"]);
         hidden.first().map(|topic| says("see", topic)).or_else(|| unread().map(|topic| says("read", &topic)))
     }
 

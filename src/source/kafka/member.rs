@@ -7,6 +7,10 @@
 //!
 //! A member is static by default (`group.instance.id` from a file in the data folder): a process that is started again, also after a kill, gets
 //! its partitions back at once, instead of after the session's timeout.
+//!
+//! The coordinator says "fenced" of a name that somebody else has: a data folder was copied, and the older of two drains goes on under no name. It
+//! says the same to a drain that joined again after its session had ended (it was paused, or cut off) of whatever it sent as the member that it was
+//! before. So nothing is committed between two sessions, and what is fenced then all the same keeps its name for one more try.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -83,9 +87,29 @@ struct Owned {
     /// All of it was taken, and who has it is to come. Until then it is read on: an eager protocol takes everything before it gives most of it back,
     /// and after an outage of the brokers all members are given anew what they had. What is at hand need not be read a second time.
     open: bool,
+    /// The session ended, and nothing was given since.
+    lost: bool,
+    /// It was fenced since, and keeps its name.
+    tried_again: bool,
+}
+
+/// Whose a name is of which the coordinator says that it is not this member's.
+#[derive(Debug, PartialEq, Eq)]
+enum Fenced {
+    /// Another drain's.
+    ByAnother,
+    /// Its own, of a session that had ended.
+    BetweenSessions,
 }
 
 impl Owned {
+    /// Called before what the coordinator said meanwhile is applied: a loss that the fencing itself causes is none.
+    fn fenced(&mut self) -> Fenced {
+        let own = self.lost && !self.tried_again;
+        self.tried_again |= own;
+        if own { Fenced::BetweenSessions } else { Fenced::ByAnother }
+    }
+
     /// Whether what is owned is settled for now.
     fn apply(&mut self, change: Change) -> bool {
         match change {
@@ -94,10 +118,14 @@ impl Owned {
                     self.partitions.clear();
                     self.open = false;
                 }
+                (self.lost, self.tried_again) = (false, false);
                 self.partitions.extend(partitions);
                 return true;
             }
-            Change::Taken { whole, lost, .. } if whole || lost => self.open = true,
+            Change::Taken { whole, lost, .. } if whole || lost => {
+                self.open = true;
+                self.lost |= lost;
+            }
             Change::Taken { partitions, .. } => self.partitions.retain(|id| !partitions.contains(id)),
         }
         false
@@ -124,6 +152,11 @@ impl Member {
         &self.consumer
     }
 
+    /// Whether the coordinator knows it as a member whose commits count: not while it is between two sessions.
+    pub(super) fn may_commit(&self) -> bool {
+        !self.owned.open
+    }
+
     pub(super) fn topics(&self) -> &BTreeSet<String> {
         &self.topics
     }
@@ -148,8 +181,8 @@ impl Member {
         }
         let failed = self.consumer.client().fatal_error();
         if let Some((code, why)) = &failed {
-            self.owned.open = true;
             self.start_anew(*code, why);
+            self.owned.open = true;
         }
         let changes = self.consumer.context().changes.take();
         if changes.is_empty() && failed.is_none() {
@@ -176,18 +209,23 @@ impl Member {
         Some((&self.owned.partitions, settled))
     }
 
-    /// A client with a fatal error is of no more use. Whoever has the same instance id goes on with it; this one joins as a member without one.
+    /// A client with a fatal error is of no more use. If another drain has the instance id, it goes on with it, and this one joins without.
     /// If it cannot subscribe, it has no topics, and who asks for some ([`Shared::wished`](super::shared::Shared::wished)) does so again.
     fn start_anew(&mut self, code: RDKafkaErrorCode, why: &str) {
-        if code == RDKafkaErrorCode::FencedInstanceId {
-            tracing::warn!(
-                "another drain joined the consumer group as `{}`: is the data folder a copy, or `kafka.consumer: {INSTANCE_ID}` the same for \
-                 both? This one goes on under no name, and others wait for it longer after a restart",
-                self.config.get(INSTANCE_ID).unwrap_or_default()
-            );
-            self.config.remove(INSTANCE_ID);
-        } else {
-            tracing::warn!(%code, "the consumer group's client failed, making a new one: {why}");
+        let name = self.config.get(INSTANCE_ID).unwrap_or_default();
+        match (code == RDKafkaErrorCode::FencedInstanceId).then(|| self.owned.fenced()) {
+            Some(Fenced::BetweenSessions) => tracing::info!(
+                "this drain's session in the consumer group had ended (it was paused, or cut off from the brokers), and what it still said as \
+                 `{name}` came too late: it joins anew under the same name"
+            ),
+            Some(Fenced::ByAnother) => {
+                tracing::warn!(
+                    "another drain joined the consumer group as `{name}`: is the data folder a copy, or `kafka.consumer: {INSTANCE_ID}` the \
+                     same for both? This one goes on under no name, and others wait for it longer after a restart"
+                );
+                self.config.remove(INSTANCE_ID);
+            }
+            None => tracing::warn!(%code, "the consumer group's client failed, making a new one: {why}"),
         }
         let context = Context::new(&self.kafka, Arc::clone(&self.problem));
         let made = BaseConsumer::from_config_and_context(&self.config, context);
@@ -267,7 +305,7 @@ mod tests {
 
     #[test]
     fn an_eager_group_keeps_what_it_gives_back() {
-        let mut owned = Owned { partitions: set(&[0, 1]), open: false };
+        let mut owned = Owned { partitions: set(&[0, 1]), ..Owned::default() };
         assert!(!owned.apply(taken(true, false, &[0, 1])));
         assert_eq!(owned.partitions, set(&[0, 1]), "read on until it is known who has it");
         assert!(owned.apply(given(true, &[1, 2])));
@@ -276,13 +314,30 @@ mod tests {
 
     #[test]
     fn what_was_lost_is_dropped_when_it_is_known_to_be_another_drains() {
-        let mut owned = Owned { partitions: set(&[0, 1, 2]), open: false };
+        let mut owned = Owned { partitions: set(&[0, 1, 2]), ..Owned::default() };
         assert!(!owned.apply(taken(false, true, &[0, 1, 2])));
         assert_eq!(owned.partitions, set(&[0, 1, 2]));
         assert!(owned.apply(given(false, &[2, 3])));
         assert_eq!(owned.partitions, set(&[2, 3]));
         assert!(owned.apply(given(false, &[4])));
         assert_eq!(owned.partitions, set(&[2, 3, 4]), "only the first one after a loss is everything");
+    }
+
+    #[test]
+    fn a_name_is_anothers_unless_the_session_had_ended_before() {
+        let mut owned = Owned::default();
+        owned.apply(given(false, &[0]));
+        assert_eq!(owned.fenced(), Fenced::ByAnother);
+        // A rebalance of an eager protocol ends no session.
+        owned.apply(taken(true, false, &[0]));
+        assert_eq!(owned.fenced(), Fenced::ByAnother);
+        owned.apply(taken(false, true, &[0]));
+        assert_eq!(owned.fenced(), Fenced::BetweenSessions);
+        assert_eq!(owned.fenced(), Fenced::ByAnother, "it joined anew, and somebody has the name all the same");
+        owned.apply(given(false, &[0]));
+        assert_eq!(owned.fenced(), Fenced::ByAnother);
+        owned.apply(taken(false, true, &[0]));
+        assert_eq!(owned.fenced(), Fenced::BetweenSessions, "another session");
     }
 
     #[test]
@@ -295,6 +350,9 @@ mod tests {
         let mut member = Member::new(&kafka, Arc::default(), config).unwrap();
         let topics = BTreeSet::from(["t".to_owned()]);
         member.subscribe(topics.clone()).unwrap();
+        member.owned.lost = true;
+        member.start_anew(RDKafkaErrorCode::FencedInstanceId, "fenced");
+        assert_eq!((member.topics(), member.config.get(INSTANCE_ID)), (&topics, Some("i")), "the name is its own");
         member.start_anew(RDKafkaErrorCode::FencedInstanceId, "fenced");
         assert_eq!(member.topics(), &topics);
         assert_eq!(member.config.get(INSTANCE_ID), None, "the name is another's");
