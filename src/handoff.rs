@@ -68,21 +68,22 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Queues an exchange, or gives it back at once: the queue is full or closed.
+    /// Queues an exchange, or gives it back at once with the reason: the queue is full or closed.
     #[expect(clippy::result_large_err, reason = "the error is the exchange itself, moved, not made")]
-    pub fn try_offer(&self, exchange: Exchange) -> Result<(), Exchange> {
+    pub fn try_offer(&self, exchange: Exchange) -> Result<(), (Exchange, Reason)> {
         let queue = &*self.queue;
         let bytes = bytes_of(&exchange);
         if queue.closed.load(Ordering::Relaxed) {
-            return Err(exchange);
+            // At the stop: a call that ended after the wait for it was over, or skipped by a second signal.
+            return Err((exchange, Reason::Lost));
         }
         if queue.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > queue.bytes_max {
             queue.bytes.fetch_sub(bytes, Ordering::Relaxed);
-            return Err(exchange);
+            return Err((exchange, Reason::QueueFull));
         }
         if let Err(exchange) = queue.items.push(exchange) {
             queue.bytes.fetch_sub(bytes, Ordering::Relaxed);
-            return Err(exchange);
+            return Err((exchange, Reason::QueueFull));
         }
         // Either this sees the sleeper, or the sleeper, which counted itself before it looked, sees the exchange.
         fence(Ordering::SeqCst);
@@ -111,8 +112,8 @@ impl Sender {
 
 impl Offer for Sender {
     fn offer(&self, exchange: Exchange) {
-        if let Err(exchange) = self.try_offer(exchange) {
-            exchange.ticket.dropped(Reason::QueueFull);
+        if let Err((exchange, reason)) = self.try_offer(exchange) {
+            exchange.ticket.dropped(reason);
         }
     }
 }

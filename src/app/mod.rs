@@ -246,7 +246,12 @@ pub fn log_options(config: &Config) -> Options {
         Some(kafka) => (ReaderKind::Publisher, kafka.lanes, Root::default()),
         None => (ReaderKind::Drain, 1, moves::root_of(&config.store.to)),
     };
-    Options { log: config.log.clone(), lanes, reader, root }
+    let mut log = config.log.clone();
+    if !config.roles.gateway {
+        // It takes no calls: there is none to drop for want of room.
+        log.reserve_free_bytes = 0;
+    }
+    Options { log, lanes, reader, root }
 }
 
 type Drained = (Option<Drain>, Option<KafkaWatch>);

@@ -59,7 +59,7 @@ pub enum Reason {
     Fsync = 4,
     /// The log could not be written for another reason.
     LogError = 5,
-    /// A stage ended (panic, stop deadline) while it held the call.
+    /// A stage ended (panic, stop deadline) while it held the call, or before the call did: one whose model had not answered when the stop went on.
     Lost = 6,
 }
 

@@ -7,13 +7,6 @@ use crate::support::weir::{Weir, number, rows};
 
 const DAY: i64 = 86_400;
 
-fn post(weir: &Weir, count: u64) {
-    let mut client = weir.client();
-    for n in 0..count {
-        assert_eq!(client.post("/predict", format!(r#"{{"x":{n}}}"#).as_bytes()).expect("an answer").status, 200);
-    }
-}
-
 /// Files close by age as ever, dates never go back within a chain, and a start on the right clock goes on behind.
 #[test]
 fn a_wall_clock_that_jumps_loses_and_holds_back_nothing() {
@@ -28,14 +21,14 @@ fn a_wall_clock_that_jumps_loses_and_holds_back_nothing() {
     let mut sent = 0;
     for jump in [0, 10 * DAY, -20 * DAY, 3_650 * DAY, -20_000 * DAY] {
         clock.set(jump);
-        post(&weir, 10);
+        weir.post(10);
         sent += 10;
         until("they are stored without being asked for", || number(&weir.status(), "/rows/stored") == sent);
     }
     weir.kill();
     clock.set(0);
     weir.up();
-    post(&weir, 10);
+    weir.post(10);
     sent += 10;
     let (status, report) = weir.settle();
     assert_eq!(rows(&report), sent, "{report:#}");

@@ -13,23 +13,7 @@ const HOUR: i64 = 3_600;
 
 /// A topic with 30 rows in one file of this bucket, and 10 in another; the drain has stopped.
 fn two_files(bucket: &Bucket) -> Lost {
-    let store = format!(
-        "store: {{ to: \"s3://{}/rows\", endpoint: \"{}\", region: us-east-1 }}\n",
-        bucket.name, bucket.account.endpoint
-    );
-    let mut lost = Lost::with(30, &store, -HOUR, bucket.account.env());
-    lost.weir.up();
-    lost.send(10);
-    until("a second file is stored", || {
-        lost.weir.drain_running();
-        lost.files() == 2
-    });
-    lost.weir.term();
-    lost
-}
-
-fn files(bucket: &Bucket) -> Vec<String> {
-    bucket.keys().into_iter().filter(|key| key.ends_with(".parquet")).collect()
+    Lost::in_bucket(bucket, -HOUR).and_a_second_file()
 }
 
 fn all_is_well(lost: &Lost, wanted: u64) {
@@ -37,7 +21,7 @@ fn all_is_well(lost: &Lost, wanted: u64) {
         lost.weir.drain_running();
         rows(&lost.weir.cli_json(&["verify"])) == wanted
     });
-    assert_eq!(lost.weir.status()["trouble"], Value::Array(Vec::new()));
+    lost.weir.is_well();
 }
 
 #[test]
@@ -45,7 +29,7 @@ fn a_marker_over_the_newest_file_is_refused_until_it_is_taken_away() {
     let bucket = moto::bucket();
     bucket.keep_versions();
     let mut lost = two_files(&bucket);
-    let newest = files(&bucket).pop().expect("a file");
+    let newest = bucket.files().pop().expect("a file");
     bucket.delete(&newest);
     lost.send(4);
     lost.weir.up();
@@ -53,7 +37,7 @@ fn a_marker_over_the_newest_file_is_refused_until_it_is_taken_away() {
     for part in ["before offset 40", "ends at 30", "deleted or moved", "Put them back"] {
         assert!(said.contains(part), "no `{part}` in {said}");
     }
-    assert_eq!(files(&bucket).len(), 1, "nothing was written");
+    assert_eq!(bucket.files().len(), 1, "nothing was written");
     lost.weir.term();
     bucket.undelete();
     assert_eq!(rows(&lost.weir.verify()), 40);
@@ -68,7 +52,7 @@ fn a_drain_goes_on_without_its_oldest_file_and_verify_names_the_gap() {
     let bucket = moto::bucket();
     bucket.keep_versions();
     let mut lost = two_files(&bucket);
-    let oldest = files(&bucket).remove(0);
+    let oldest = bucket.files().remove(0);
     bucket.delete(&oldest);
     lost.weir.up();
     lost.send(4);

@@ -5,7 +5,6 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::group::each_once;
-use crate::outage::well;
 use crate::support::kafka::{brokers, client, topic};
 use crate::support::model::Model;
 use crate::support::until;
@@ -19,13 +18,15 @@ const BYTES: usize = 4 << 10;
 fn a_full_disk_under_kafkas_spool_is_named_and_waited_out() {
     let (topic, root) = (topic(&brokers(), "spooled", 1), tempfile::tempdir().expect("a folder"));
     let weir = Weir::new(&format!(
-        "roles: [drain]\nkafka: {{ brokers: [{}] }}\ndrain: {{ topics: [{topic}] }}\nstore: {{ to: \"{}\", roll: {{ every: 2s }} }}\nlog: {{ reserve_free: 0B }}\n",
+        "roles: [drain]\nkafka: {{ brokers: [{}] }}\ndrain: {{ topics: [{topic}] }}\nstore: {{ to: \"{}\", roll: {{ every: 2s }} }}\n",
         brokers(),
         root.path().display()
     ));
     let weir = weir.on_a_small_disk(32).start();
     produce(&topic, 0, 10);
     each_once(&weir, &topic, 10);
+    // The disk is smaller than `log.reserve_free`, for which a gateway would drop calls: a drain has none.
+    weir.is_well();
 
     let ballast = weir.data_dir().join("ballast");
     let mut file = std::fs::File::create(&ballast).expect("a file");
@@ -39,7 +40,7 @@ fn a_full_disk_under_kafkas_spool_is_named_and_waited_out() {
     drop(file);
     std::fs::remove_file(ballast).expect("room again");
     each_once(&weir, &topic, 10 + MESSAGES);
-    well(&weir);
+    weir.is_well();
 }
 
 fn produce(topic: &str, first: u64, count: u64) {
@@ -86,7 +87,7 @@ fn without_file_descriptors_predictions_go_on_and_what_was_logged_is_stored_when
     let calls = predict(200);
     prlimit(pid, Resource::Nofile, before).expect("the old limit");
 
-    well(&weir);
+    weir.is_well();
     let (status, report) = weir.settle();
     assert_eq!(number(&status, "/calls/seen"), calls, "{status:#}");
     assert_eq!(dropped(&status), number(&status, "/calls/dropped/log_error"), "{status:#}");

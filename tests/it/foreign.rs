@@ -1,7 +1,5 @@
 //! Topics that somebody else fills: what other drains lose in silence is kept here, or stands quarantined with its bytes.
 
-use std::time::Duration;
-
 use parquet::record::{Field, Row};
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::message::ToBytes;
@@ -9,11 +7,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::support::kafka::{admin, block_on, brokers, client, name, topic};
 use crate::support::process::signal;
-use crate::support::until;
 use crate::support::weir::{Weir, rows};
-use crate::support::{kafka, parquet as files};
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::support::{PATIENCE, kafka, parquet as files, until};
 
 /// A drain alone; `topics` as in YAML.
 fn drain_of(topics: &str, more: &str) -> Weir {

@@ -95,7 +95,7 @@ fn a_store_that_hangs_costs_no_membership() {
     // Twice as much as the spool takes.
     fill(&producer, &topic, 2, 4_000);
     let mut weir = Weir::new(&format!(
-        "roles: [drain]\nkafka: {{ brokers: [{brokers}], consumer: {{ session.timeout.ms: 6000, max.poll.interval.ms: {} }} }}\n\
+        "roles: [drain]\nkafka: {{ brokers: [{brokers}], consumer: {{ max.poll.interval.ms: {} }} }}\n\
          drain: {{ topics: [{topic}], spool: 2MiB }}\n\
          store: {{ to: \"s3://{}/rows\", endpoint: {}, region: us-east-1, path_style: true, roll: {{ size: 1MiB, every: 1s }} }}\n",
         POLL_INTERVAL.as_millis(),

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use crate::path::{answered, ask, read_with};
 use crate::support::model::Model;
 use crate::support::python::Server;
-use crate::support::until;
 use crate::support::weir::{Weir, number, rows};
 
 /// Every Parquet file below a folder, relative to it.
@@ -23,13 +22,6 @@ fn files(root: &Path) -> Vec<PathBuf> {
         }
     }
     found
-}
-
-pub fn post(weir: &Weir, count: u64) {
-    let mut client = weir.client();
-    for n in 0..count {
-        assert_eq!(client.post("/predict", format!(r#"{{"x":{n}}}"#).as_bytes()).expect("an answer").status, 200);
-    }
 }
 
 /// Folders of the day and hour, or none at all: every engine reads them with the line of `weir schema`.
@@ -65,12 +57,12 @@ fn tables_are_partitioned_by_the_hour_or_not_at_all() {
 fn another_partitioning_waits_for_a_new_generation() {
     let model = Model::start();
     let mut weir = Weir::new(&format!("routes: {{ m: {{ upstream: {} }} }}\n", model.url())).start();
-    post(&weir, 10);
+    weir.post(10);
     weir.settle();
     weir.term();
     weir.more("store: { partition: none }\n");
     weir.up();
-    post(&weir, 10);
+    weir.post(10);
     let (_, report) = weir.settle();
     assert_eq!(rows(&report), 20, "{report:#}");
     assert!(files(&weir.parquet().join("m")).iter().all(|file| file.iter().count() == 2), "the day's folder");
@@ -106,26 +98,22 @@ fn ids(roots: &[&Path]) -> Vec<String> {
     roots.iter().flat_map(|root| crate::support::parquet::column(root, "id")).collect()
 }
 
-pub fn logged(weir: &Weir, calls: u64) {
-    until("the calls are logged", || number(&weir.status(), "/calls/logged") == calls);
-}
-
 #[test]
 fn from_one_folder_to_another_and_back() {
     let model = Model::start();
     let folders = tempfile::tempdir().expect("a folder");
     let (one, two) = (folders.path().join("one"), folders.path().join("two"));
     let mut weir = stores_in(&model, &one).start();
-    post(&weir, 20);
+    weir.post(20);
     weir.settle();
-    post(&weir, 5);
-    logged(&weir, 25);
+    weir.post(5);
+    weir.has_logged(25);
     weir.kill();
     store_to(&weir, &format!("{{ to: {} }}", two.display()));
     let check = weir.cli(&["check"]);
     assert!(check.status.success() && words(&check).contains("stores there what is left"), "{}", words(&check));
     weir.up();
-    post(&weir, 7);
+    weir.post(7);
     let (status, _) = weir.settle();
     assert_eq!(number(&status, "/rows/appended"), 32);
     assert_eq!((rows_in(&weir, &one.display().to_string()), rows_in(&weir, &two.display().to_string())), (25, 7));
@@ -134,14 +122,14 @@ fn from_one_folder_to_another_and_back() {
     weir.term();
     store_to(&weir, &format!("{{ to: {} }}", one.display()));
     weir.up();
-    post(&weir, 4);
+    weir.post(4);
     weir.settle();
     assert_eq!((rows_in(&weir, &one.display().to_string()), rows_in(&weir, &two.display().to_string())), (29, 7));
     let mut all = ids(&[&one, &two]);
     all.sort();
     all.dedup();
     assert_eq!(all.len(), 36);
-    assert_eq!(weir.status()["trouble"], serde_json::Value::Array(Vec::new()));
+    weir.is_well();
 }
 
 /// Steps of a move to another place, in their order.
@@ -160,12 +148,12 @@ const STEPS: [&str; 7] = [
 pub fn moves_and_dies(weir: &mut Weir, stores: &[String; STEPS.len() + 1], root: impl Fn(usize) -> String) {
     let mut sent = 0;
     for (n, &point) in STEPS.iter().enumerate() {
-        post(weir, 6);
+        weir.post(6);
         sent += 6;
         weir.settle();
-        post(weir, 3);
+        weir.post(3);
         sent += 3;
-        logged(weir, sent);
+        weir.has_logged(sent);
         weir.kill();
         if point == "move_after_drain" {
             // The file is stored, the cursor is not moved.
@@ -177,7 +165,7 @@ pub fn moves_and_dies(weir: &mut Weir, stores: &[String; STEPS.len() + 1], root:
         weir.until_dead(point);
         weir.up();
     }
-    post(weir, 2);
+    weir.post(2);
     weir.settle();
     for n in 0..=STEPS.len() {
         assert_eq!(rows_in(weir, &root(n)), if n == STEPS.len() { 2 } else { 9 }, "{}", root(n));
@@ -201,13 +189,13 @@ fn a_folder_that_was_moved_goes_on_and_one_that_is_gone_is_refused() {
     let folders = tempfile::tempdir().expect("a folder");
     let (one, two) = (folders.path().join("one"), folders.path().join("two"));
     let mut weir = stores_in(&model, &one).start();
-    post(&weir, 20);
+    weir.post(20);
     weir.settle();
     weir.term();
     std::fs::rename(&one, &two).expect("renamed");
     store_to(&weir, &format!("{{ to: {} }}", two.display()));
     weir.up();
-    post(&weir, 5);
+    weir.post(5);
     let (_, report) = weir.settle();
     assert_eq!(rows(&report), 25);
     assert_eq!(report["tables"]["m"]["partitions"].as_object().expect("partitions").len(), 1, "one chain: {report:#}");
@@ -223,7 +211,7 @@ fn a_folder_that_was_moved_goes_on_and_one_that_is_gone_is_refused() {
     assert!(!two.exists(), "it was not made again");
     std::fs::rename(&one, &two).expect("put back");
     weir.up();
-    post(&weir, 1);
+    weir.post(1);
     weir.settle();
     assert_eq!(rows_in(&weir, &two.display().to_string()), 25);
     assert_eq!(rows_in(&weir, &folders.path().join("three").display().to_string()), 1);

@@ -19,9 +19,9 @@ use weir::record::{ContentType, Encoded, Recorded};
 use weir::source::kafka::{KafkaSource, Reach, TopicPicker};
 use weir::source::{Event, Source};
 
+use crate::support::PATIENCE;
 use crate::support::kafka::{Broker, admin, block_on, brokers, client, config, create, name, topic};
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const PRODUCER_BYTES: u64 = 32 << 20;
 const LANES: u32 = 4;
 

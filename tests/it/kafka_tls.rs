@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+use crate::outage::waiting;
 use crate::support::certs::{Authority, Flaw};
 use crate::support::kafka::name;
 use crate::support::model::Model;
@@ -47,17 +48,8 @@ pub fn predict(weir: &Weir) {
     }
 }
 
-/// What is wrong, in the words of the status.
-fn trouble(weir: &Weir) -> String {
-    weir.status()["trouble"].to_string()
-}
-
 fn until_said(weir: &Weir, parts: &[&str]) {
-    let mut said = String::new();
-    until(&format!("the status says {parts:?}"), || {
-        said = trouble(weir);
-        parts.iter().all(|part| said.contains(part))
-    });
+    parts.iter().for_each(|part| weir.names(part));
     until("the log says it too", || parts.iter().all(|part| weir.stderr().contains(part)));
     // `weir check` says the same, beside the running process.
     let check = weir.cli_json(&["check"]);
@@ -72,7 +64,7 @@ pub fn settled(weir: &Weir, expected: u64) {
     until("the rows are stored", || number(&weir.status(), "/rows/stored") == expected);
     let (status, report) = weir.settle();
     assert_eq!((number(&status, "/rows/stored"), rows(&report)), (expected, expected), "{status:#}");
-    until("nothing is wrong any more", || trouble(weir) == "[]");
+    weir.is_well();
     let show = weir.cli(&["config", "show"]);
     let shown = [status.to_string(), weir.stderr(), String::from_utf8_lossy(&show.stdout).into_owned()];
     for shown in shown {
@@ -126,8 +118,8 @@ fn a_wrong_password_is_named_and_waited_out() {
     let weir = weir.start();
     predict(&weir);
     until_said(&weir, &["refuses the log-in of user `forgetful` with SCRAM-SHA-512", "wrong user name or password"]);
-    assert_eq!(number(&weir.status(), "/rows/backlog"), 5, "{:#}", weir.status());
-    assert!(!trouble(&weir).contains("can be reached"), "{}", trouble(&weir));
+    waiting(&weir, 5);
+    assert!(!weir.trouble().contains("can be reached"), "{}", weir.trouble());
     predict(&weir);
     // The operator of the brokers puts it right.
     python::run(&["scram.py", secured.broker.address(), "forgetful", "another"]);

@@ -178,7 +178,7 @@ fn account(weir: &Weir, status: &Value, report: &Value, tried: u64, answered: &[
 fn crashed(weir: &Weir, status: &Value) -> u64 {
     let dropped = |reason: &str| status["calls"]["dropped"][reason].as_u64().unwrap_or(0);
     let skipped = weir.stderr().contains("skipped by a signal");
-    dropped("crash") + if skipped { dropped("queue_full") } else { 0 }
+    dropped("crash") + if skipped { dropped("lost") } else { 0 }
 }
 
 /// The equations hold, and nothing but a crash has dropped a call.

@@ -6,8 +6,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 use crate::support::kafka::{self, brokers};
 use crate::support::model::Model;
-use crate::support::until;
 use crate::support::weir::{Weir, number};
+use crate::support::{PATIENCE, until};
 
 #[test]
 fn it_dies_right_after_the_log_says_that_it_has_moved() {
@@ -34,7 +34,7 @@ fn it_dies_right_after_the_log_says_that_it_has_moved() {
     weir.up();
     until("published", || number(&weir.status(), "/rows/backlog") == 0);
     let consumer: BaseConsumer = kafka::client(&brokers).create().expect("c");
-    let (_, end) = consumer.fetch_watermarks(&topic, 0, Duration::from_secs(5)).unwrap();
+    let (_, end) = consumer.fetch_watermarks(&topic, 0, PATIENCE).unwrap();
     assert_eq!(end, 0, "rows that were stored before the move were published");
     let (_, report) = weir.settle();
     assert_eq!(report["ok"], true, "{report:#}");

@@ -23,32 +23,9 @@ fn predict(weir: &Weir, count: u64, ballast: usize) {
     }
 }
 
-pub fn trouble(weir: &Weir) -> String {
-    weir.status()["trouble"].to_string()
-}
-
-/// Waits until the status names it.
-pub fn named(weir: &Weir, cause: &str) {
-    let mut said = String::new();
-    until(&format!("the trouble names `{cause}`"), || {
-        said = trouble(weir);
-        said.contains(cause)
-    });
-}
-
 /// Waits until so many rows wait: a call that was answered a moment ago may not be in the log yet.
-fn waiting(weir: &Weir, rows: u64) {
+pub fn waiting(weir: &Weir, rows: u64) {
     until(&format!("{rows} rows wait"), || number(&weir.status(), "/rows/backlog") >= rows);
-}
-
-pub fn well(weir: &Weir) {
-    let mut said = String::new();
-    let begun = std::time::Instant::now();
-    until("nothing is wrong any more", || {
-        said = trouble(weir);
-        assert!(begun.elapsed().as_secs() < 85, "still: {said}");
-        said == "[]"
-    });
 }
 
 fn dropped_as(weir: &Weir, reason: &str) -> u64 {
@@ -57,7 +34,7 @@ fn dropped_as(weir: &Weir, reason: &str) -> u64 {
 
 /// After the heal: everything that was logged is stored, once, and the equations hold.
 fn delivered(weir: &Weir, calls: u64) -> Value {
-    well(weir);
+    weir.is_well();
     let (status, report) = weir.settle();
     assert_eq!(number(&status, "/calls/seen"), calls, "{status:#}");
     assert_eq!(rows(&report), calls - dropped(&status), "one row for each call that was logged: {status:#}");
@@ -80,13 +57,13 @@ fn a_full_disk_is_named_drops_are_counted_and_recording_goes_on_when_there_is_ro
     let (Ok(_) | Err(_)) = std::io::copy(&mut std::io::repeat(1), &mut file);
     predict(&weir, 40, 8 << 10);
     until("calls are dropped", || dropped_as(&weir, "disk_full") > 0);
-    named(&weir, "No space left on device");
-    named(&weir, "weir-data/log");
+    weir.names("No space left on device");
+    weir.names("weir-data/log");
     balanced(&weir.status());
 
     drop(file);
     std::fs::remove_file(ballast).expect("room again");
-    well(&weir);
+    weir.is_well();
     let before = dropped(&weir.status());
     predict(&weir, 15, 0);
     let status = delivered(&weir, 75);
@@ -118,10 +95,10 @@ fn a_disk_that_is_read_only_fails_to_sync_or_is_slow_is_named_and_predictions_go
             predict(&weir, 5, 0);
             calls += 5;
             rounds += 1;
-            trouble(&weir).contains(cause) && reason.is_none_or(|reason| dropped_as(&weir, reason) > 0)
+            weir.trouble().contains(cause) && reason.is_none_or(|reason| dropped_as(&weir, reason) > 0)
         });
         disk.heal();
-        well(&weir);
+        weir.is_well();
         let before = dropped(&weir.status());
         predict(&weir, 10, 0);
         calls += 10;
@@ -148,8 +125,8 @@ fn brokers_that_are_down_at_the_start_fill_the_log_to_its_budget_and_get_everyth
         calls += 20;
         dropped_as(&weir, "log_full") > 0
     });
-    named(&weir, &format!("no broker of {} can be reached", broker.address()));
-    named(&weir, "the log is full");
+    weir.names(&format!("no broker of {} can be reached", broker.address()));
+    weir.names("the log is full");
     let status = weir.status();
     balanced(&status);
     assert!(number(&status, "/log_bytes") <= 1 << 20, "{status:#}");
@@ -192,7 +169,7 @@ fn a_broker_that_dies_of_a_full_disk_gets_everything_when_it_has_room() {
     });
     predict(&weir, 20, 0);
     calls += 20;
-    named(&weir, &format!("no broker of {} can be reached", broker.address()));
+    weir.names(&format!("no broker of {} can be reached", broker.address()));
     waiting(&weir, 20);
 
     broker.disk().has_room();
@@ -229,18 +206,18 @@ fn a_network_to_the_brokers_that_breaks_in_each_way_costs_nothing_but_time() {
         relay.set(fault);
         predict(&weir, 20, 0);
         calls += 20;
-        named(&weir, cause);
+        weir.names(cause);
         waiting(&weir, 1);
         relay.heal();
         until("the backlog is delivered", || number(&weir.status(), "/rows/backlog") == 0);
-        well(&weir);
+        weir.is_well();
     }
     // Slow, but not out of use: rows arrive all the while, and nothing is said.
     relay.set(Fault::Latency(std::time::Duration::from_millis(700)));
     predict(&weir, 20, 0);
     calls += 20;
     until("a slow network delivers as well", || number(&weir.status(), "/rows/delivered") == calls);
-    assert_eq!(trouble(&weir), "[]");
+    weir.is_well();
     relay.heal();
     for _ in 0..10 {
         relay.cut();
@@ -276,7 +253,7 @@ fn a_bucket_that_is_away_silent_overloaded_or_forbidden_is_named_and_gets_everyt
     let mut outage = |cause: &str| {
         predict(&weir, 20, 0);
         calls += 20;
-        named(&weir, cause);
+        weir.names(cause);
         waiting(&weir, 20);
         let status = weir.status();
         balanced(&status);

@@ -3,14 +3,6 @@
 use crate::support::model::Model;
 use crate::support::weir::{Weir, rows};
 
-fn post(weir: &Weir, count: u64) {
-    let mut client = weir.client();
-    for n in 0..count {
-        let answer = client.post("/predict", format!(r#"{{"x":{n}}}"#).as_bytes()).expect("an answer");
-        assert_eq!(answer.status, 200);
-    }
-}
-
 #[test]
 fn two_gateways_share_one_folder() {
     let model = Model::start();
@@ -18,11 +10,11 @@ fn two_gateways_share_one_folder() {
     let yaml =
         format!("routes: {{ m: {{ upstream: {} }} }}\nstore: {{ to: {} }}\n", model.url(), shared.path().display());
     let (one, two) = (Weir::new(&yaml).start(), Weir::new(&yaml).start());
-    post(&one, 40);
-    post(&two, 25);
+    one.post(40);
+    two.post(25);
     one.drain();
     two.drain();
-    post(&one, 10);
+    one.post(10);
     one.settle();
     let (_, report) = two.settle();
     assert_eq!(rows(&report), 75);
@@ -34,14 +26,14 @@ fn a_new_log_on_an_old_folder_starts_a_chain_of_its_own() {
     let model = Model::start();
     let yaml = format!("routes: {{ m: {{ upstream: {} }} }}\n", model.url());
     let mut weir = Weir::new(&yaml).start();
-    post(&weir, 30);
+    weir.post(30);
     weir.settle();
     assert!(weir.term().success());
     // The log is gone (another machine, an emptied disk); the Parquet is still there.
     std::fs::remove_dir_all(weir.dir.join("weir-data/log")).expect("the log");
     std::fs::remove_file(weir.dir.join("weir-data/ledger")).expect("the ledger");
     weir.up();
-    post(&weir, 12);
+    weir.post(12);
     let (_, report) = weir.settle();
     assert_eq!(rows(&report), 42);
     assert_eq!(report["tables"]["m"]["partitions"].as_object().expect("partitions").len(), 2);

@@ -57,16 +57,17 @@ fn whatever_breaks_each_row_is_stored_once() {
     let mut world = World::new(seed);
     let clients: Vec<Clients> = world.gateways().map(|node| Clients::start(node.name, node.address.clone())).collect();
     let end = Instant::now() + duration;
-    while Instant::now() < end {
+    // A shorter run need not meet every kind of fault; on a slow machine there are fewer in the same time.
+    let all = duration >= Duration::from_secs(180);
+    while Instant::now() < end || (all && world.not_met().is_some() && Instant::now() < end + duration) {
         world.step();
     }
     world.heal_all();
     let sent: Vec<Vec<Sent>> = clients.into_iter().map(Clients::stop).collect();
     account(&mut world, &sent);
     eprintln!("it met {:?}", world.met());
-    // Shorter runs need not meet each.
-    if duration >= Duration::from_secs(180) {
-        world.met_enough();
+    if all {
+        assert_eq!(world.not_met(), None, "so far {:?}", world.met());
     }
 }
 

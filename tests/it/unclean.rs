@@ -3,8 +3,6 @@
 
 use crate::copies::{obey, refusal};
 use crate::group::SESSION;
-use crate::growth::post;
-use crate::outage::well;
 use crate::support::clock::Clock;
 use crate::support::cluster::Cluster;
 use crate::support::kafka;
@@ -45,13 +43,13 @@ fn records_that_an_unclean_election_lost_are_told_and_the_way_on_stores_each_row
 
     // Shorter than what is stored.
     weir.up();
-    post(&weir, 5);
+    weir.post(5);
     let said = refusal(&weir);
     for part in ["reach offset 70", "the broker lost records"] {
         assert!(said.contains(part), "no `{part}` in {said}");
     }
     // Longer again, with other records where the lost ones were.
-    post(&weir, 40);
+    weir.post(40);
     until("they are on the topic", || number(&weir.status(), "/rows/backlog") == 0);
     weir.term();
     weir.up();
@@ -64,7 +62,7 @@ fn records_that_an_unclean_election_lost_are_told_and_the_way_on_stores_each_row
     obey(&weir, &said);
     weir.up();
     stores(&weir, 3, 118);
-    well(&weir);
+    weir.is_well();
     let mut ids = crate::support::parquet::column(&weir.parquet(), "id");
     ids.sort();
     ids.dedup();
@@ -73,7 +71,7 @@ fn records_that_an_unclean_election_lost_are_told_and_the_way_on_stores_each_row
 
 /// `count` more predictions make `wanted` rows.
 fn stores(weir: &Weir, count: u64, wanted: u64) {
-    post(weir, count);
+    weir.post(count);
     let (_, report) = weir.settle();
     assert_eq!(rows(&report), wanted, "{report:#}");
 }

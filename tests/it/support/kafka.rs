@@ -19,13 +19,14 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use weir::config;
 
+use super::PATIENCE;
 use super::disk::SmallDisk;
 use super::fetch::{Tied, fetched, free_port, must_run};
 use super::relay::Relay;
 
 /// What the tests use unless they say otherwise.
 pub const VERSION: &str = "4.4.0";
-pub(super) const START_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const START_TIMEOUT: Duration = Duration::from_secs(180);
 pub(super) const JAVA_FIX: &str =
     "install a JDK (17 or later), which runs the tests' Kafka, or set WEIR_TEST_KAFKA=host:port";
 
@@ -306,7 +307,7 @@ pub fn create(brokers: &str, name: &str, partitions: i32) {
 
 pub fn create_replicated(brokers: &str, name: &str, partitions: i32, replicas: i32) {
     let new = NewTopic::new(name, partitions, TopicReplication::Fixed(replicas));
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let results = block_on(admin(brokers).create_topics([&new], &AdminOptions::new()));
         match results.map(|mut r| r.pop()) {
@@ -355,5 +356,5 @@ pub fn produce_at(brokers: &str, topic: &str, count: u64, timestamp_ms: i64) {
             BaseRecord::to(topic).partition(0).timestamp(timestamp_ms).payload(value.as_str());
         producer.send(record).map_err(|(error, _)| error).unwrap();
     }
-    producer.flush(Duration::from_secs(30)).unwrap();
+    producer.flush(PATIENCE).unwrap();
 }

@@ -23,12 +23,26 @@ pub mod weir;
 
 use std::time::{Duration, Instant};
 
-/// No wait in a healthy run comes near this.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// No wait in a healthy run comes near this, also where every core is busy with something else.
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Waits until `done` holds; panics with `what` after 90 s. For states, never for times.
+/// Waits until `done` holds; panics with `what` after [`PATIENCE`]. For states, never for times.
 pub fn until(what: &str, done: impl FnMut() -> bool) {
     until_within(PATIENCE, what, done);
+}
+
+/// The same for what can say how it is instead: the last of it stands in the panic.
+pub fn until_ok<T>(what: &str, mut state: impl FnMut() -> Result<T, String>) -> T {
+    let begun = Instant::now();
+    loop {
+        match state() {
+            Ok(found) => return found,
+            Err(instead) => {
+                assert!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain until {what}: {instead}");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
 }
 
 /// The same for what takes a while on a busy machine.

@@ -19,7 +19,7 @@ use weir::config;
 use super::fetch::{Tied, fetched, free_port, must_run};
 
 const VERSION: &str = "v1.8.0";
-const START_TIMEOUT: Duration = Duration::from_secs(20);
+const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Where a test's bucket is, and the keys to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -203,6 +203,11 @@ impl Bucket {
     /// A runtime that lives as long as the bucket, for stores opened on it.
     pub fn runtime(&self) -> &tokio::runtime::Handle {
         self.runtime.handle()
+    }
+
+    /// Keys of the Parquet files, sorted.
+    pub fn files(&self) -> Vec<String> {
+        self.keys().into_iter().filter(|key| key.ends_with(".parquet")).collect()
     }
 
     /// Every key, in the server's order.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::http::Client;
-use super::{process, until};
+use super::{process, until, until_ok};
 
 /// The binary that is tried: the one just built, or another one (one of the `dist` profile) that `WEIR_TEST_BINARY` names.
 pub fn binary() -> String {
@@ -214,6 +214,37 @@ impl Weir {
 
     pub fn status(&self) -> Value {
         Client::new(self.admin()).get("/api/v1/status").expect("status").json()
+    }
+
+    /// What is wrong, as the status tells it: a JSON list in text.
+    pub fn trouble(&self) -> String {
+        self.status()["trouble"].to_string()
+    }
+
+    /// Waits until the status names this.
+    pub fn names(&self, cause: &str) {
+        until_ok(&format!("the trouble names `{cause}`"), || {
+            Some(self.trouble()).filter(|said| !said.contains(cause)).map_or(Ok(()), Err)
+        });
+    }
+
+    /// Waits until nothing is wrong (any more).
+    pub fn is_well(&self) {
+        until_ok("nothing is wrong", || Some(self.trouble()).filter(|said| said != "[]").map_or(Ok(()), Err));
+    }
+
+    /// So many predictions, each answered.
+    pub fn post(&self, count: u64) {
+        let mut client = self.client();
+        for n in 0..count {
+            let answer = client.post("/predict", format!(r#"{{"x":{n}}}"#).as_bytes()).expect("an answer");
+            assert_eq!(answer.status, 200);
+        }
+    }
+
+    /// Waits until so many calls are in the log: one that was answered a moment ago may not be.
+    pub fn has_logged(&self, calls: u64) {
+        until(&format!("{calls} calls are logged"), || number(&self.status(), "/calls/logged") == calls);
     }
 
     pub fn stderr(&self) -> String {
