@@ -5,6 +5,7 @@
 mod support;
 
 mod brokers;
+mod canaries;
 mod cli;
 mod clock;
 mod copies;

@@ -1,5 +1,6 @@
 //! Each action of redaction, in front of a server that echoes everything: a canary under a redacted name is in no file, column,
-//! page or log line, whatever the form of the body. `tests/it/secrets.rs` asks a topic and FastAPI's error texts.
+//! page or log line, whatever the form of the body. `canaries.rs` sends every protocol
+//! through Kafka, `secrets.rs` asks FastAPI's error texts.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test module uses its part")]
 
+pub mod canaries;
 pub mod certs;
 pub mod cluster;
 pub mod disk;
