@@ -1,13 +1,12 @@
 //! JSON against protobuf: bytes of a record, CPU of making it, CPU of draining it.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use weir::config::{Config, Format};
-use weir::gateway::exchange::{Captured, Keep, Kept, Origin, Outcome, Timings};
+use weir::config::Format;
 use weir::record::{Call, ContentType, Recorder};
+
+use crate::call::{Side, call};
 
 const ROWS: u64 = 200_000;
 const TURNS: usize = 3;
@@ -49,45 +48,17 @@ fn recorder(format: Format) -> Recorder {
     Recorder::new(64, "{model}".to_owned(), Some(900_000), Vec::new()).format(format)
 }
 
-fn call(request: &str) -> Call {
-    let config = Config::for_upstream("http://127.0.0.1:1", Some("m")).expect("a configuration");
-    let captured = |body: &str| Captured {
-        frames: vec![Bytes::from(body.to_owned())],
-        seen_bytes: body.len() as u64,
-        kept: Kept::Whole,
-        ended: true,
-    };
-    let mut head = HeaderMap::new();
-    head.insert("content-type", HeaderValue::from_static("application/json"));
-    Call {
-        id: uuid::Uuid::now_v7(),
-        route: Arc::new(config.routes[0].clone()),
-        keep: Keep::Bodies,
-        arrived_at_us: 1_764_037_200_123_456,
-        method: Method::POST,
-        path: "/predict".to_owned(),
-        request_headers: head.clone(),
-        request: captured(request),
-        status: Some(StatusCode::OK),
-        response_headers: head,
-        response: captured(r#"{"score":0.8734512,"label":true}"#),
-        outcome: Outcome::Complete,
-        origin: Origin::Model,
-        error: None,
-        attempts: 1,
-        upstream: Some("127.0.0.1:8000".into()),
-        timings: Timings { latency_us: 3_125, upstream_us: Some(3_020), ttfb_us: Some(3_001) },
-        tags: Vec::new(),
-    }
+fn call_with(request: &str) -> Call {
+    call("/predict", &Side::json(request), &Side::json(r#"{"score":0.8734512,"label":true}"#))
 }
 
 fn message(format: Format, request: &str) -> Vec<u8> {
-    recorder(format).messages(&call(request)).1.remove(0)
+    recorder(format).messages(&call_with(request)).1.remove(0)
 }
 
 /// From the copies of both bodies to the message, in microseconds of this process.
 fn encode_us(format: Format, request: &str) -> f64 {
-    let (recorder, call) = (recorder(format), call(request));
+    let (recorder, call) = (recorder(format), call_with(request));
     let (mut count, begun, before) = (0_u32, Instant::now(), super::cpu(std::process::id()));
     while begun.elapsed() < Duration::from_secs(1) {
         for _ in 0..1_000 {

@@ -19,6 +19,7 @@ use traffic::{load, model, runtime};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+mod call;
 mod forms;
 mod recorders;
 #[allow(dead_code, reason = "the other benchmark uses the rest")]

@@ -1,43 +1,26 @@
 //! From the copies of both bodies to final messages: records and MB a second of one core, by protocol, on bodies of 1 KiB and 64 KiB.
 //!
-//! Beside it, in the same turn, what anybody would do by hand at least: serde_json reads both bodies and writes them again; for tensors in binary, one copy
-//! of the bytes.
+//! Beside it, in the same turn, what anybody would do by hand at least: serde_json reads both bodies and writes them again, and what is no JSON is copied; of
+//! tensors in binary each number is written in digits, by the fastest writer there is (zmij), and nothing else is done.
 
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use weir::config::{Config, Format};
-use weir::gateway::exchange::{Captured, Keep, Kept, Origin, Outcome, Timings};
-use weir::record::{Call, Recorder};
+use weir::config::Format;
+use weir::record::Recorder;
 
+use crate::call::{Side, call};
 use crate::process::{cpu, median};
 
 const TURNS: usize = 3;
-
-/// A body with its headers.
-struct Side {
-    headers: Vec<(&'static str, String)>,
-    body: Vec<u8>,
-}
-
-impl Side {
-    fn json(body: impl Into<Vec<u8>>) -> Side {
-        Side::of("application/json", body)
-    }
-
-    fn of(media: &str, body: impl Into<Vec<u8>>) -> Side {
-        Side { headers: vec![("content-type", media.to_owned())], body: body.into() }
-    }
-}
 
 struct Case {
     protocol: &'static str,
     path: &'static str,
     request: Side,
     answer: Side,
+    /// The numbers of a packed tensor.
+    floats: Option<Vec<u8>>,
 }
 
 /// Each protocol, with a request of about `size` bytes.
@@ -71,7 +54,7 @@ fn cases(size: usize) -> Vec<Case> {
     let v2 = |name: &str, data: &str| {
         format!(r#"[{{"name":"{name}","shape":[{rows},1],"datatype":"FP64","data":[{data}]}}]"#)
     };
-    let case = |protocol, path, request, answer| Case { protocol, path, request, answer };
+    let case = |protocol, path, request, answer| Case { protocol, path, request, answer, floats: None };
     vec![
         case(
             "json, one object",
@@ -100,12 +83,17 @@ fn cases(size: usize) -> Vec<Case> {
             Side::json(format!("{{\"inputs\":{}}}", v2("x", &scores))),
             Side::json(format!("{{\"model_name\":\"m\",\"outputs\":{}}}", v2("y", &scores))),
         ),
-        case(
-            "v2, binary",
-            "/v2/models/m/infer",
-            binary,
-            Side::json(r#"{"model_name":"m","outputs":[{"name":"y","shape":[1,1],"datatype":"FP64","data":[0.5]}]}"#),
-        ),
+        Case {
+            floats: Some(floats),
+            ..case(
+                "v2, binary",
+                "/v2/models/m/infer",
+                binary,
+                Side::json(
+                    r#"{"model_name":"m","outputs":[{"name":"y","shape":[1,1],"datatype":"FP64","data":[0.5]}]}"#,
+                ),
+            )
+        },
         case(
             "mlflow, dataframe_split",
             "/invocations",
@@ -139,43 +127,6 @@ fn cases(size: usize) -> Vec<Case> {
     ]
 }
 
-fn captured(body: &[u8]) -> Captured {
-    Captured {
-        frames: vec![Bytes::copy_from_slice(body)],
-        seen_bytes: body.len() as u64,
-        kept: Kept::Whole,
-        ended: true,
-    }
-}
-
-fn call(case: &Case) -> Call {
-    let config = Config::for_upstream("http://127.0.0.1:1", Some("m")).expect("a configuration");
-    let head = |side: &Side| -> HeaderMap {
-        let value = |value: &str| HeaderValue::from_str(value).expect("a header's value");
-        side.headers.iter().map(|(name, text)| (HeaderName::from_static(name), value(text))).collect()
-    };
-    Call {
-        id: uuid::Uuid::now_v7(),
-        route: Arc::new(config.routes[0].clone()),
-        keep: Keep::Bodies,
-        arrived_at_us: 1_764_037_200_123_456,
-        method: Method::POST,
-        path: case.path.to_owned(),
-        request_headers: head(&case.request),
-        request: captured(&case.request.body),
-        status: Some(StatusCode::OK),
-        response_headers: head(&case.answer),
-        response: captured(&case.answer.body),
-        outcome: Outcome::Complete,
-        origin: Origin::Model,
-        error: None,
-        attempts: 1,
-        upstream: Some("127.0.0.1:8000".into()),
-        timings: Timings { latency_us: 3_125, upstream_us: Some(3_020), ttfb_us: Some(3_001) },
-        tags: Vec::new(),
-    }
-}
-
 /// Seconds of this process's CPU for one turn of `work`.
 fn seconds_each(mut work: impl FnMut()) -> f64 {
     let (mut count, begun, before) = (0_u32, Instant::now(), cpu(std::process::id()));
@@ -190,6 +141,15 @@ fn seconds_each(mut work: impl FnMut()) -> f64 {
 
 /// What is at least done by hand with both bodies.
 fn by_hand(case: &Case) {
+    if let Some(floats) = &case.floats {
+        let mut digits = Vec::with_capacity(floats.len() * 4);
+        for float in floats.as_chunks().0 {
+            digits.extend_from_slice(zmij::Buffer::new().format_finite(f32::from_le_bytes(*float)).as_bytes());
+            digits.push(b',');
+        }
+        drop(black_box(digits));
+        return;
+    }
     for side in [&case.request, &case.answer] {
         match serde_json::from_slice::<serde_json::Value>(&side.body) {
             Ok(value) => drop(black_box(serde_json::to_vec(&value))),
@@ -207,7 +167,7 @@ pub fn recorders(which: &str) {
     for size in [1_024, 65_536] {
         for case in cases(size).into_iter().filter(|case| case.protocol.contains(which)) {
             let recorder = Recorder::new(64, "{model}".to_owned(), Some(900_000), Vec::new()).format(Format::Json);
-            let call = call(&case);
+            let call = call(case.path, &case.request, &case.answer);
             let rows = recorder.messages(&call).1;
             let first = String::from_utf8_lossy(&rows[0]);
             assert!(first.contains(r#""parse_status":"ok""#), "{} is not read: {first}", case.protocol);

@@ -17,6 +17,16 @@ pub enum Side {
     Outputs,
 }
 
+impl Side {
+    /// The record's field.
+    pub fn word(self) -> &'static str {
+        match self {
+            Side::Inputs => "inputs",
+            Side::Outputs => "outputs",
+        }
+    }
+}
+
 /// What happens to the value that a rule finds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RedactAction {

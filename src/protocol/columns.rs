@@ -44,10 +44,7 @@ impl Applied {
 
 /// Gives the names to one side's rows.
 pub fn apply<'a>(reading: &mut Reading<'a>, side: Side, columns: Columns<'a>) -> Applied {
-    let word = match side {
-        Side::Inputs => "inputs",
-        Side::Outputs => "outputs",
-    };
+    let word = side.word();
     let tensor = std::mem::take(&mut reading.tensors[side as usize]);
     let mut applied = Applied::default();
     for (index, row) in reading.rows.iter_mut().enumerate() {
@@ -76,7 +73,7 @@ pub fn apply<'a>(reading: &mut Reading<'a>, side: Side, columns: Columns<'a>) ->
         for (column, _) in &mut reading.types {
             let at = column.strip_prefix(word).and_then(|rest| rest.strip_prefix('.'));
             if let Some(at) = at.and_then(|name| tensor.iter().position(|known| known == name)) {
-                *column = format!("{word}.{}", columns.names[at]);
+                *column = Cow::Owned(format!("{word}.{}", columns.names[at]));
             }
         }
     }
@@ -111,7 +108,7 @@ enum Named {
 }
 
 /// Names the values of one row.
-fn name<'a>(fields: &mut Object<'a>, names: Names, tensor: &[String], columns: &'a [String]) -> Named {
+fn name<'a>(fields: &mut Object<'a>, names: Names, tensor: &[Cow<'_, str>], columns: &'a [String]) -> Named {
     let position = |key: &str| names.given(key).or_else(|| tensor.iter().position(|column| column == key));
     let count = fields.iter().filter(|(key, _)| position(key).is_some()).count();
     if count == 0 {
@@ -135,11 +132,14 @@ fn name<'a>(fields: &mut Object<'a>, names: Names, tensor: &[String], columns: &
 
 /// Whether a list that could not be split holds rows of `count` values; `None` if it holds no values at positions.
 fn list_fits(value: &Value<'_>, is_batch: bool, count: usize) -> Option<bool> {
+    if let Value::Packed(packed) = value {
+        return (is_batch && !packed.is_empty()).then_some(count == 1);
+    }
     let items = value.as_list()?;
     let scalars = items.iter().filter(|item| !item.is_container() && **item != Value::Null).count();
-    let mut lists = items.iter().filter_map(Value::as_list).peekable();
+    let mut lists = items.iter().filter_map(Value::list_len).peekable();
     match lists.peek() {
-        Some(_) => Some(scalars == 0 && lists.all(|list| list.len() == count)),
+        Some(_) => Some(scalars == 0 && lists.all(|len| len == count)),
         None if is_batch && scalars > 0 => Some(count == 1),
         None => None,
     }

@@ -6,6 +6,7 @@
 //! One file per protocol, one line per protocol in [`recognise::FORMS`]. To add one, write a file with a `matches` and
 //! a `read` function, add its line, and put its fixtures into `tests/data/<protocol>/`.
 
+pub mod packed;
 pub mod value;
 pub mod json;
 pub mod tensor;
@@ -38,6 +39,7 @@ use std::borrow::Cow;
 use crate::config;
 
 pub use columns::{Applied, Columns};
+pub use names::MadeNames;
 pub use place::Places;
 pub use recognise::{NamesIn, read, recognise};
 pub use side::Side;
@@ -128,6 +130,8 @@ pub struct Matter<'a> {
     pub answered: bool,
     /// Where the route says the rows are.
     pub places: Places<'a>,
+    /// Room for the names that a protocol makes.
+    pub made: &'a MadeNames,
     pub limits: Limits,
 }
 
@@ -163,9 +167,9 @@ pub struct Reading<'a> {
     /// What the protocol has beside inputs and outputs, for `metadata`.
     pub metadata: Vec<(String, String)>,
     /// Declared types: column (`inputs.x`) and the protocol's word for its type.
-    pub types: Vec<(String, &'static str)>,
+    pub types: Vec<(Cow<'a, str>, &'static str)>,
     /// Of each side: the columns made of its only tensor, whose name says nothing of the single ones.
-    pub tensors: [Vec<String>; 2],
+    pub tensors: [Vec<Cow<'a, str>>; 2],
 }
 
 /// A client's id found in the request's body, with the keys it was found under (redaction asks).
@@ -193,6 +197,12 @@ impl<'a> Reading<'a> {
             types: Vec::new(),
             tensors: Default::default(),
         }
+    }
+
+    /// Makes each number of what is packed a value of its own.
+    pub fn spell_out(&mut self) {
+        let fields = self.rows.iter_mut().flat_map(|row| row.inputs.iter_mut().chain(&mut row.outputs));
+        fields.for_each(|(_, value)| value.spell_out());
     }
 
     pub fn status(&self) -> ParseStatus {

@@ -1,6 +1,7 @@
 //! Names for values that have none: `x0..` for inputs, `y0..` for outputs, `prediction` for a lone scalar output.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::sync::LazyLock;
 
 use super::value::{Object, Value};
@@ -20,6 +21,38 @@ static Y: LazyLock<Vec<String>> = LazyLock::new(|| positions('y'));
 
 fn positions(letter: char) -> Vec<String> {
     (0..LIST_COLUMNS_MAX).map(|position| format!("{letter}{position}")).collect()
+}
+
+/// The names that are made for the columns of one call, all of a side in one text that its rows borrow: a name of its own for each
+/// of 256 columns, in the row, in the types and once more beside them, took longer than the numbers.
+#[derive(Debug, Default)]
+pub struct MadeNames {
+    sides: [OnceCell<String>; 2],
+}
+
+impl MadeNames {
+    /// `{side}.{name}_0`, `{side}.{name}_1` and so on: the columns of the lone tensor of a side, as `types` has them. Once for each side.
+    pub fn of_tensor(&self, side: config::Side, name: &str, width: usize) -> Vec<&str> {
+        let prefix = format!("{}.{name}_", side.word());
+        let text = self.sides[side as usize].get_or_init(|| {
+            let mut text = String::with_capacity(width * (prefix.len() + 3));
+            let mut digits = itoa::Buffer::new();
+            for position in 0..width {
+                text.push_str(&prefix);
+                text.push_str(digits.format(position));
+            }
+            text
+        });
+        let mut rest = text.as_str();
+        debug_assert!(text.starts_with(&prefix), "a side has one lone tensor");
+        let column = |position: usize| {
+            let digits = position.checked_ilog10().unwrap_or(0) as usize + 1;
+            let (column, behind) = rest.split_at_checked(prefix.len() + digits)?;
+            rest = behind;
+            Some(column)
+        };
+        (0..width).map_while(column).collect()
+    }
 }
 
 /// Which side's names are meant.

@@ -101,7 +101,7 @@ struct Answer<'a> {
     /// As in [`Reading`].
     ended: Option<bool>,
     error: Option<String>,
-    types: Vec<(String, &'static str)>,
+    types: Vec<(Cow<'a, str>, &'static str)>,
 }
 
 impl Default for Answer<'_> {

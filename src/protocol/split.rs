@@ -34,6 +34,8 @@ pub enum Items<'a> {
     Rows(Vec<Value<'a>>),
     /// A list per column, all of one length.
     Columns(Vec<(Cow<'a, str>, Vec<Value<'a>>)>),
+    /// The cells of one row after the other, and the names of the columns, of which there is one at least.
+    Grid { names: Vec<Cow<'a, str>>, cells: Vec<Value<'a>> },
 }
 
 impl<'a> Half<'a> {
@@ -82,12 +84,15 @@ impl<'a> Batch<'a> {
         match &self.items {
             Items::Rows(items) => items.len(),
             Items::Columns(columns) => columns.first().map_or(0, |(_, values)| values.len()),
+            Items::Grid { names, cells } => cells.len() / names.len().max(1),
         }
     }
 
-    fn whole(self) -> Object<'a> {
+    /// The fields of one row, lists whole under their keys.
+    pub fn whole(self) -> Object<'a> {
         let mut fields = Object::new();
-        match (self.items, self.key) {
+        match (self.items.columns(), self.key) {
+            (Items::Grid { .. }, _) => unreachable!("a grid was made columns"),
             (Items::Rows(items), key) => fields.push((key.unwrap_or(Cow::Borrowed(ROWS)), Value::List(items))),
             (Items::Columns(columns), None) => {
                 fields.extend(columns.into_iter().map(|(key, values)| (key, Value::List(values))));
@@ -114,6 +119,10 @@ impl<'a> Batch<'a> {
                 }
                 rows
             }
+            Items::Grid { names, cells } => {
+                let mut cells = cells.into_iter();
+                (0..count).map(|_| names.iter().cloned().zip(cells.by_ref()).collect()).collect()
+            }
         };
         if let Some((last, others)) = rows.split_last_mut() {
             for row in others {
@@ -122,6 +131,19 @@ impl<'a> Batch<'a> {
             last.extend(self.beside);
         }
         rows
+    }
+}
+
+impl<'a> Items<'a> {
+    /// A grid as its columns; the others as they are.
+    fn columns(self) -> Items<'a> {
+        let Items::Grid { names, cells } = self else { return self };
+        let (width, count) = (names.len().max(1), cells.len() / names.len().max(1));
+        let mut columns: Vec<_> = names.into_iter().map(|name| (name, Vec::with_capacity(count))).collect();
+        for (index, cell) in cells.into_iter().enumerate() {
+            columns[index % width].1.push(cell);
+        }
+        Items::Columns(columns)
     }
 }
 

@@ -12,13 +12,20 @@ fn limits() -> Limits {
     Limits { depth_max: 64, rows_max: 10_000, decompressed_bytes_max: 8 << 20, rows: Rows::Split }
 }
 
-fn matter<'a>(head: &'a HeaderMap, path: &'a str, request: &'a str, response: &'a str) -> Matter<'a> {
+fn matter<'a>(
+    head: &'a HeaderMap,
+    made: &'a MadeNames,
+    path: &'a str,
+    request: &'a str,
+    response: &'a str,
+) -> Matter<'a> {
     Matter {
         path,
         request: Side::read(head, request.as_bytes(), 64),
         response: Side::read(head, response.as_bytes(), 64),
         answered: true,
         places: Places::default(),
+        made,
         limits: limits(),
     }
 }
@@ -26,7 +33,7 @@ fn matter<'a>(head: &'a HeaderMap, path: &'a str, request: &'a str, response: &'
 #[test]
 fn the_table_ends_with_what_matches_everything() {
     assert_eq!(FORMS.last().map(|form| form.name), Some("raw"));
-    let head = HeaderMap::new();
+    let (head, made) = (HeaderMap::new(), MadeNames::default());
     for (path, request, response, name) in [
         ("/v1/models/m:predict", "", "", "v1"),
         ("/", r#"{"instances":[1]}"#, "[1]", "v1"),
@@ -37,7 +44,7 @@ fn the_table_ends_with_what_matches_everything() {
         ("/", "", r#"{"a":1}"#, "json"),
         ("/", "a", "b", "raw"),
     ] {
-        let matter = matter(&head, path, request, response);
+        let matter = matter(&head, &made, path, request, response);
         assert_eq!(recognise(ProtocolChoice::Auto, &matter).name, name, "{path} {request} {response}");
         for pinned in [ProtocolChoice::Json, ProtocolChoice::V1, ProtocolChoice::Raw] {
             assert_eq!(recognise(pinned, &matter).pin, pinned);
@@ -53,8 +60,8 @@ fn keys_beside_a_batch_cannot_multiply_without_end() {
     let beside = "b".repeat(1 << 16);
     let request = format!(r#"{{"data":[{}[1]],"beside":"{beside}"}}"#, "[1],".repeat(999));
     let response = format!("[{}0]", "0,".repeat(999));
-    let head = HeaderMap::new();
-    let reading = read(ProtocolChoice::Auto, matter(&head, "/", &request, &response));
+    let (head, made) = (HeaderMap::new(), MadeNames::default());
+    let reading = read(ProtocolChoice::Auto, matter(&head, &made, "/", &request, &response));
     assert_eq!((reading.status(), reading.rows.len()), (ParseStatus::Limit, 1));
 }
 
@@ -69,6 +76,7 @@ fn scalars(half: &Half<'_>, copies_of_beside: usize) -> usize {
                 Items::Columns(columns) => {
                     columns.iter().flat_map(|(_, values)| values).map(count_value).sum::<usize>()
                 }
+                Items::Grid { cells, .. } => cells.iter().map(count_value).sum::<usize>(),
             };
             items + count(&batch.beside) * copies_of_beside
         }
@@ -152,6 +160,7 @@ proptest! {
     ) {
         let heads = [heads.0, heads.1].map(|at| head_of(MEDIA_TYPES[at]));
         for form in &FORMS {
+            let made = MadeNames::default();
             let response = match whole {
                 true => Side::read(&heads[1], &response, 8),
                 false => Side::part(&heads[1], &response, Problem::new(ParseStatus::Truncated, "cut"), 8),
@@ -162,6 +171,7 @@ proptest! {
                 response,
                 answered: true,
                 places: Places::default(),
+                made: &made,
                 limits: limits(),
             };
             let _any = (form.matches)(&matter);
@@ -183,9 +193,9 @@ proptest! {
         let mut request = vec![(Cow::Borrowed(key), Value::List(rows.into_iter().map(Value::List).collect()))];
         request.extend(beside);
         let (request, response) = (written(&Value::Object(request)), written(&answers));
-        let head = HeaderMap::new();
+        let (head, made) = (HeaderMap::new(), MadeNames::default());
         let names: Vec<String> = ["a", "b", "named"][..count].iter().map(|name| (*name).to_owned()).collect();
-        let mut reading = read(ProtocolChoice::Auto, matter(&head, "/", &request, &response));
+        let mut reading = read(ProtocolChoice::Auto, matter(&head, &made, "/", &request, &response));
         let before = reading.rows.clone();
         let columns = Columns { names: &names, giver: "the route names", list: None, tensors: true };
         let applied = columns::apply(&mut reading, config::Side::Inputs, columns);
@@ -208,9 +218,9 @@ proptest! {
     #[test]
     fn arbitrary_json_never_panics(request in any_value(), response in any_value()) {
         let (request, response) = (written(&request), written(&response));
-        let head = HeaderMap::new();
+        let (head, made) = (HeaderMap::new(), MadeNames::default());
         for form in &FORMS {
-            let reading = (form.read)(matter(&head, "/v1/models/m:predict", &request, &response));
+            let reading = (form.read)(matter(&head, &made, "/v1/models/m:predict", &request, &response));
             prop_assert!(!reading.rows.is_empty(), "{}", form.name);
         }
     }
@@ -280,15 +290,16 @@ fn any_body() -> impl Strategy<Value = Vec<u8>> {
 #[test]
 fn recognition_is_stable_under_case_and_blanks() {
     let body = "a,b\n1,2\n";
+    let made = MadeNames::default();
     for media_type in ["text/csv", "Text/CSV", " text/csv ; charset=utf-8", "TEXT/CSV;header=present"] {
         let head = head_of(media_type);
-        let matter = matter(&head, "/predict", body, "[1]");
+        let matter = matter(&head, &made, "/predict", body, "[1]");
         assert_eq!(recognise(ProtocolChoice::Auto, &matter).name, "sagemaker", "{media_type}");
     }
     let json = r#"{"inputs":[{"name":"x","shape":[1],"datatype":"FP32","data":[1]}]}"#;
     for json in [json.to_owned(), json.replace(',', " ,\n "), format!("\u{feff}\n{json}\r\n")] {
         let head = head_of("Application/JSON");
-        assert_eq!(recognise(ProtocolChoice::Auto, &matter(&head, "/", &json, "{}")).name, "v2", "{json}");
+        assert_eq!(recognise(ProtocolChoice::Auto, &matter(&head, &made, "/", &json, "{}")).name, "v2", "{json}");
     }
 }
 
@@ -308,6 +319,7 @@ fn written(value: &Value<'_>) -> String {
         }
         Value::Double(double) => format!("{double:e}"),
         Value::Text(text) => format!("\"{text}\""),
+        Value::Packed(packed) => written(&Value::List(value::spelled(*packed))),
         Value::List(items) => format!("[{}]", items.iter().map(written).collect::<Vec<_>>().join(",")),
         Value::Object(fields) => {
             let fields: Vec<String> =

@@ -12,10 +12,12 @@ use std::borrow::Cow;
 use super::generic::{self, Halves};
 use super::media::Form;
 use super::names::LIST_COLUMNS_MAX;
+use super::packed::{Kind, Order};
 use super::split::{Batch, Half, Items};
-use super::tensor::{self, Kind, Order};
+use super::tensor::{self, Elements};
 use super::value::{Object, Value};
-use super::{ClientId, Matter, ParseStatus, Problem, Reading, Side, json};
+use super::{ClientId, MadeNames, Matter, ParseStatus, Problem, Reading, Side, json};
+use crate::config;
 
 pub const NAME: &str = "v2";
 
@@ -46,11 +48,14 @@ pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
 
     let mut types = Vec::new();
     let mut tensors = [Vec::new(), Vec::new()];
-    let (input, first) = half(matter.request, "inputs", &mut types, &mut tensors[0]);
+    let [lone_in, lone_out] = &mut tensors;
+    let made = matter.made;
+    let columns = Columns { side: config::Side::Inputs, types: &mut types, lone: lone_in, made };
+    let (input, first) = half(matter.request, columns);
     let (output, second) = match matter.response {
         _ if !matter.answered => (Half::Absent, None),
         response if response.fields().is_some_and(|fields| field(fields, "outputs").is_some()) => {
-            half(response, "outputs", &mut types, &mut tensors[1])
+            half(response, Columns { side: config::Side::Outputs, types: &mut types, lone: lone_out, made })
         }
         // Not this protocol's answer: an application that only takes its requests.
         response => {
@@ -92,18 +97,29 @@ fn field<'v, 'a>(fields: &'v Object<'a>, key: &str) -> Option<&'v Value<'a>> {
 struct Tensor<'a> {
     name: Cow<'a, str>,
     /// `None`: the elements are in shared memory, there is only a name.
-    content: Option<(Vec<usize>, Vec<Value<'a>>)>,
+    content: Option<(Vec<usize>, Elements<'a>)>,
     /// The type to declare for its columns.
     kind: Option<Kind>,
 }
 
-/// One side's tensors, which stand under `key`.
-fn half<'a>(
-    side: Side<'a>,
-    key: &str,
-    types: &mut Vec<(String, &'static str)>,
-    lone_columns: &mut Vec<String>,
-) -> (Half<'a>, Option<Problem>) {
+/// What is said of a side's columns, beside their values.
+struct Columns<'t, 'a> {
+    side: config::Side,
+    types: &'t mut Vec<(Cow<'a, str>, &'static str)>,
+    /// Those of its only tensor.
+    lone: &'t mut Vec<Cow<'a, str>>,
+    made: &'a MadeNames,
+}
+
+impl Columns<'_, '_> {
+    fn declare(&mut self, column: &str, kind: Option<Kind>) {
+        self.types.extend(kind.map(|kind| (Cow::Owned(format!("{}.{column}", self.side.word())), kind.word())));
+    }
+}
+
+/// One side's tensors.
+fn half<'a>(side: Side<'a>, columns: Columns<'_, 'a>) -> (Half<'a>, Option<Problem>) {
+    let key = columns.side.word();
     let tail = side.tail;
     let (value, problem) = side.open();
     let Some(value) = value else { return (Half::Absent, problem) };
@@ -126,7 +142,7 @@ fn half<'a>(
             }
         }
     }
-    (arranged(tensors, beside(fields), key, types, lone_columns), problem)
+    (arranged(tensors, beside(fields), columns), problem)
 }
 
 fn tensor<'a>(value: Value<'a>, tail: &mut &'a [u8]) -> Result<Tensor<'a>, Problem> {
@@ -162,7 +178,7 @@ fn tensor<'a>(value: Value<'a>, tail: &mut &'a [u8]) -> Result<Tensor<'a>, Probl
             // What is written in digits is a double, whatever the model rounds it to: a column of single floats would not hold it.
             let kind =
                 kind.map(|kind| if matches!(kind, Kind::Fp16 | Kind::Bf16 | Kind::Fp32) { Kind::Fp64 } else { kind });
-            (elements, kind)
+            (Elements::Values(elements), kind)
         }
     };
     tensor::check(elements.len(), &shape)?;
@@ -202,64 +218,70 @@ fn beside(fields: Object<'_>) -> Object<'_> {
 }
 
 /// Tensors as columns of rows, or, where they do not count the same, as one row of whole tensors.
-fn arranged<'a>(
-    tensors: Vec<Tensor<'a>>,
-    mut beside: Object<'a>,
-    side: &str,
-    types: &mut Vec<(String, &'static str)>,
-    lone_columns: &mut Vec<String>,
-) -> Half<'a> {
+fn arranged<'a>(tensors: Vec<Tensor<'a>>, mut beside: Object<'a>, mut columns: Columns<'_, 'a>) -> Half<'a> {
     let count = tensors.first().and_then(Tensor::rows);
     // Rows of nothing (`[n, 0]`) are not bounded by the body.
     let alike =
         count.is_some_and(|count| count <= json::VALUES_MAX) && tensors.iter().all(|tensor| tensor.rows() == count);
     let lone = tensors.len() == 1;
-    let mut columns = Vec::with_capacity(tensors.len());
+    let mut lists = Vec::with_capacity(tensors.len());
     for Tensor { name, content, kind } in tensors {
-        let declare = |column: &str| kind.map(|kind| (format!("{side}.{column}"), kind.word()));
         let Some((shape, elements)) = content else {
             beside.push((name, Value::Null));
             continue;
         };
         if !alike {
-            types.extend(declare(&name));
+            columns.declare(&name, kind);
             beside.push((name, filled(elements, &shape)));
             continue;
         }
         match shape.as_slice() {
             [_] | [_, 1] => {
-                types.extend(declare(&name));
+                columns.declare(&name, kind);
                 if lone {
-                    lone_columns.push(name.clone().into_owned());
+                    columns.lone.push(name.clone());
                 }
-                columns.push((name, elements));
+                lists.push((name, elements.values()));
             }
             [count, width] if lone && *count > 0 && (2..=LIST_COLUMNS_MAX).contains(width) => {
-                let names: Vec<String> = (0..*width).map(|position| format!("{name}_{position}")).collect();
-                types.extend(names.iter().filter_map(|name| declare(name)));
-                let mut lists: Vec<Vec<Value<'a>>> = names.iter().map(|_| Vec::with_capacity(*count)).collect();
-                for (index, element) in elements.into_iter().enumerate() {
-                    lists[index % width].push(element);
-                }
-                lone_columns.clone_from(&names);
-                columns.extend(names.into_iter().map(Cow::Owned).zip(lists));
+                let items = grid(&name, kind, *width, elements, columns);
+                return Half::Many(Batch { key: None, items, beside });
             }
             shape => {
-                types.extend(declare(&name));
+                columns.declare(&name, kind);
                 match filled(elements, shape) {
-                    Value::List(rows) if rows.len() == shape[0] => columns.push((name, rows)),
+                    Value::List(rows) if rows.len() == shape[0] => lists.push((name, rows)),
                     // `[3, 0]`: three rows of nothing.
-                    _ => columns.push((name, vec![Value::List(Vec::new()); shape[0]])),
+                    _ => lists.push((name, vec![Value::List(Vec::new()); shape[0]])),
                 }
             }
         }
     }
-    if alike { Half::Many(Batch { key: None, items: Items::Columns(columns), beside }) } else { Half::One(beside) }
+    if alike { Half::Many(Batch { key: None, items: Items::Columns(lists), beside }) } else { Half::One(beside) }
+}
+
+/// The lone tensor of a side as columns `name_0 ..`.
+fn grid<'a>(
+    name: &str,
+    kind: Option<Kind>,
+    width: usize,
+    elements: Elements<'a>,
+    columns: Columns<'_, 'a>,
+) -> Items<'a> {
+    let side = columns.side;
+    let paths = columns.made.of_tensor(side, name, width);
+    let names: Vec<Cow<'a, str>> = paths.iter().map(|path| Cow::Borrowed(&path[side.word().len() + 1..])).collect();
+    if let Some(kind) = kind {
+        let word = kind.word();
+        columns.types.extend(paths.into_iter().map(|path| (Cow::Borrowed(path), word)));
+    }
+    columns.lone.clone_from(&names);
+    Items::Grid { names, cells: elements.values() }
 }
 
 /// Elements that were checked to fill the shape.
-fn filled<'a>(elements: Vec<Value<'a>>, shape: &[usize]) -> Value<'a> {
-    tensor::nested(elements, shape).unwrap_or(Value::Null)
+fn filled<'a>(elements: Elements<'a>, shape: &[usize]) -> Value<'a> {
+    elements.nested(shape).unwrap_or(Value::Null)
 }
 
 impl Tensor<'_> {
@@ -272,10 +294,7 @@ impl Tensor<'_> {
 /// An answer as one row, tensors whole.
 fn one(half: Half<'_>) -> Half<'_> {
     match half {
-        Half::Many(Batch { items: Items::Columns(columns), beside, .. }) => {
-            let columns = columns.into_iter().map(|(name, values)| (name, Value::List(values)));
-            Half::One(columns.chain(beside).collect())
-        }
+        Half::Many(batch) if !matches!(batch.items, Items::Rows(_)) => Half::One(batch.whole()),
         other => other,
     }
 }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::packed::{Element, Packed};
+
 /// Keys in their order; a key may occur more than once.
 pub type Object<'a> = Vec<(Cow<'a, str>, Value<'a>)>;
 
@@ -21,6 +23,8 @@ pub enum Value<'a> {
     Double(f64),
     Text(Cow<'a, str>),
     List(Vec<Value<'a>>),
+    /// A list of numbers out of a packed tensor. Whoever looks into lists calls [`Value::spell_out`] before.
+    Packed(Packed<'a>),
     Object(Object<'a>),
     /// A value that is written as a text of JSON: what has another shape in every call, and no columns of its own.
     Json(Box<Value<'a>>),
@@ -28,11 +32,31 @@ pub enum Value<'a> {
 
 impl<'a> Value<'a> {
     pub fn is_container(&self) -> bool {
-        matches!(self, Value::List(_) | Value::Object(_))
+        matches!(self, Value::List(_) | Value::Packed(_) | Value::Object(_))
     }
 
     pub fn is_list(&self) -> bool {
         matches!(self, Value::List(_))
+    }
+
+    /// Items of a list, packed or not.
+    pub fn list_len(&self) -> Option<usize> {
+        match self {
+            Value::List(items) => Some(items.len()),
+            Value::Packed(packed) => Some(packed.len()),
+            _ => None,
+        }
+    }
+
+    /// Makes each number of what is packed a value of its own.
+    pub fn spell_out(&mut self) {
+        match self {
+            Value::Packed(packed) => *self = Value::List(spelled(*packed)),
+            Value::List(items) => items.iter_mut().for_each(Value::spell_out),
+            Value::Object(fields) => fields.iter_mut().for_each(|(_, value)| value.spell_out()),
+            Value::Json(value) => value.spell_out(),
+            _ => {}
+        }
     }
 
     pub fn is_object(&self) -> bool {
@@ -58,7 +82,7 @@ impl<'a> Value<'a> {
     /// A container as a text of JSON; any other value as it is.
     pub fn as_json(self) -> Value<'a> {
         match self {
-            value @ (Value::List(_) | Value::Object(_)) => Value::Json(Box::new(value)),
+            value @ (Value::List(_) | Value::Packed(_) | Value::Object(_)) => Value::Json(Box::new(value)),
             value => value,
         }
     }
@@ -103,6 +127,7 @@ impl<'a> Value<'a> {
             Value::Double(double) => Value::Double(double),
             Value::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
             Value::List(items) => Value::List(items.into_iter().map(Value::into_owned).collect()),
+            Value::Packed(packed) => Value::List(spelled(packed)),
             Value::Json(value) => Value::Json(Box::new(value.into_owned())),
             Value::Object(fields) => Value::Object(
                 fields.into_iter().map(|(key, value)| (Cow::Owned(key.into_owned()), value.into_owned())).collect(),
@@ -119,11 +144,27 @@ impl<'a> Value<'a> {
             Value::Number(digits) => digits.len() + 1,
             Value::Text(text) => text.len() + 3,
             Value::List(items) => 2 + items.iter().map(Value::weight).sum::<usize>(),
+            Value::Packed(packed) => 2 + 13 * packed.len(),
             Value::Object(fields) => 2 + weight(fields),
             // Quotes within quotes are escaped.
             Value::Json(value) => 2 + value.weight() * 5 / 4,
         }
     }
+}
+
+/// The numbers of a packed list, each a value.
+pub fn spelled(packed: Packed<'_>) -> Vec<Value<'static>> {
+    let mut values = Vec::with_capacity(packed.len());
+    packed.each(|element| {
+        values.push(match element {
+            Element::Bool(bool) => Value::Bool(bool),
+            Element::Int(number) => Value::Int(number),
+            Element::UInt(number) => Value::UInt(number),
+            Element::Float(float) => Value::Float(float),
+            Element::Double(double) => Value::Double(double),
+        });
+    });
+    values
 }
 
 /// About the bytes that the fields take when written.

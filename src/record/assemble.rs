@@ -69,7 +69,7 @@ pub fn parse<'a>(call: &'a Call, copies: &'a Copies, told: Option<&'a Learned>) 
         response: record.outputs.rows.as_deref(),
         columns: [record.inputs.columns.len(), record.outputs.columns.len()],
     };
-    let mut matter = Matter { path: &call.path, request, response, answered, places, limits };
+    let mut matter = Matter { path: &call.path, request, response, answered, places, made: &copies.names, limits };
     let form = protocol::recognise(route.protocol, &matter);
     let mut layout = if read { matter.unplaced() } else { None };
     let names = if matter.is_placed() { NamesIn::Rows } else { form.names };
@@ -88,6 +88,9 @@ pub fn parse<'a>(call: &'a Call, copies: &'a Copies, told: Option<&'a Learned>) 
     let named = redact::Named::of(&matter, &route.redact);
     let event_id = matter.request.event_id.take();
     let mut reading = (form.read)(matter);
+    if !route.redact.is_empty() {
+        reading.spell_out();
+    }
     if reading.client_id.is_none() {
         reading.client_id = event_id.map(|id| ClientId { keys: &["id"], id });
     }

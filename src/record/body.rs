@@ -11,7 +11,7 @@ use http::header::CONTENT_ENCODING;
 use super::call::Call;
 use super::prediction::Bodies;
 use crate::gateway::exchange::{Captured, Keep, Kept};
-use crate::protocol::{ParseStatus, Problem, Side, encoding};
+use crate::protocol::{MadeNames, ParseStatus, Problem, Side, encoding};
 
 /// Bytes of an answer that become `error`.
 const ERROR_BYTES_MAX: usize = 4096;
@@ -125,10 +125,11 @@ pub fn bodies<'a>(request: &'a Copy, response: &'a Copy) -> Option<Bodies<'a>> {
     Some(Bodies { request: kept(request).then_some(texts.0), response: kept(response).then_some(texts.1), encoding })
 }
 
-/// Both copies of a call.
+/// Both copies of a call, and the names that a protocol makes for what is in them.
 pub struct Copies {
     pub request: Copy,
     pub response: Copy,
+    pub names: MadeNames,
 }
 
 impl Copies {
@@ -138,6 +139,7 @@ impl Copies {
         Copies {
             request: Copy::of(&call.request, &call.request_headers, call.keep, bytes_max),
             response: Copy::of(&call.response, &call.response_headers, call.keep, bytes_max),
+            names: MadeNames::default(),
         }
     }
 
@@ -147,6 +149,7 @@ impl Copies {
         Copies {
             request: Copy::sealed(&call.request, call.keep, problem()),
             response: Copy::sealed(&call.response, call.keep, problem()),
+            names: MadeNames::default(),
         }
     }
 }

@@ -52,6 +52,6 @@ fn single<'r>(fields: &'r Object<'_>, keys: &[String]) -> Option<Cow<'r, str>> {
         Value::UInt(number) => Some(Cow::Owned(number.to_string())),
         Value::Text(text) => Some(Cow::Borrowed(text)),
         Value::Number(digits) => Some(Cow::Borrowed(digits)),
-        Value::Null | Value::List(_) | Value::Object(_) | Value::Json(_) => None,
+        Value::Null | Value::List(_) | Value::Packed(_) | Value::Object(_) | Value::Json(_) => None,
     }
 }

@@ -54,7 +54,7 @@ pub struct Envelope<'a> {
     /// Each name once.
     pub metadata: Vec<(String, String)>,
     /// Declared types by column.
-    pub types: Vec<(String, &'static str)>,
+    pub types: Vec<(Cow<'a, str>, &'static str)>,
 }
 
 /// One row.

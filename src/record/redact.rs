@@ -280,7 +280,7 @@ fn covers(rules: &[RedactRule], side: Side, keys: &[impl AsRef<str>]) -> bool {
 }
 
 /// Takes the declared types of columns whose values a rule made texts.
-fn retype(rules: &[RedactRule], types: &mut Vec<(String, &'static str)>) {
+fn retype(rules: &[RedactRule], types: &mut Vec<(Cow<'_, str>, &'static str)>) {
     let becomes_text = |column: &str| {
         rules.iter().any(|rule| {
             let (side, names) = match rule.side {

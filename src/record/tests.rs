@@ -18,6 +18,7 @@ mod keys;
 mod lighter;
 mod limits;
 mod named_positions;
+mod packed;
 mod properties;
 pub(crate) mod protobuf;
 mod redaction;

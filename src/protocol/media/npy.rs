@@ -3,7 +3,8 @@
 //! Specification: numpy/numpy, `numpy/lib/_format_impl.py` (NEP 1): magic, version, a header that is a Python dictionary
 //! with `descr`, `fortran_order` and `shape`, then the elements.
 
-use crate::protocol::tensor::{self, Kind, Order};
+use crate::protocol::packed::{Kind, Order};
+use crate::protocol::tensor;
 use crate::protocol::value::Value;
 use crate::protocol::{ParseStatus, Problem};
 
@@ -37,8 +38,8 @@ pub fn read(bytes: &[u8]) -> Result<Value<'_>, Problem> {
     if fortran && shape.len() > 1 {
         return Err(Problem::new(ParseStatus::Unsupported, "npy: Fortran order"));
     }
-    let values = tensor::elements(kind, order, data)?;
-    tensor::nested(values, &shape)
+    // What reads it next looks into its lists.
+    tensor::nested(tensor::elements(kind, order, data)?.values(), &shape)
 }
 
 /// What stands behind a key of the header.

@@ -59,7 +59,7 @@ pub(super) fn answer(value: Value<'_>) -> Answer<'_> {
         })
         .collect();
     let columns = Items::Columns(vec![(Cow::Borrowed(EMBEDDING), vectors)]);
-    let types = if packed { vec![(format!("outputs.{EMBEDDING}"), "FP32")] } else { Vec::new() };
+    let types = if packed { vec![(Cow::Owned(format!("outputs.{EMBEDDING}")), "FP32")] } else { Vec::new() };
     let output = Half::Many(Batch { key: None, items: columns, beside: rest(fields) });
     Answer { output, model, types, ..Answer::default() }
 }
@@ -74,5 +74,5 @@ fn embedding(item: Value<'_>) -> Value<'_> {
 }
 
 fn floats(text: &str) -> Option<Vec<Value<'static>>> {
-    tensor::floats(&STANDARD.decode(text).ok()?).ok()
+    tensor::floats(&STANDARD.decode(text).ok()?)
 }

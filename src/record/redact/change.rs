@@ -87,7 +87,7 @@ fn written(value: &Value<'_>) -> Vec<u8> {
 /// The text of a scalar; `None` for null and for what holds others.
 fn text_of(value: &Value<'_>) -> Option<String> {
     match value {
-        Value::Null | Value::List(_) | Value::Object(_) | Value::Json(_) => None,
+        Value::Null | Value::List(_) | Value::Packed(_) | Value::Object(_) | Value::Json(_) => None,
         Value::Text(text) => Some(text.clone().into_owned()),
         // NaN and the infinities are written between quotes.
         scalar => Some(String::from_utf8_lossy(&written(scalar)).trim_matches('"').to_owned()),

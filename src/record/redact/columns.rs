@@ -2,6 +2,8 @@
 //! the tensor's own column: a rule with one of them reaches the value wherever it stands, in a row that has its names or in a list that
 //! could not be split. In: the route's rules. Out: those and the ones that they mean by that.
 
+use std::borrow::Cow;
+
 use super::rule_names::RuleNames;
 use crate::config::{RedactRule, Side};
 use crate::protocol::names::Names;
@@ -11,7 +13,7 @@ use crate::protocol::{Object, Reading, Value};
 pub struct Given<'n> {
     pub side: Side,
     pub names: &'n [String],
-    pub tensor: &'n [String],
+    pub tensor: &'n [Cow<'n, str>],
 }
 
 impl Given<'_> {
@@ -21,7 +23,7 @@ impl Given<'_> {
         let mut meant = Vec::new();
         for rule in rules.iter().filter(|rule| rule.side == self.side) {
             for (at, rest) in self.columns(rule) {
-                let ways = [Some(self.names[at].as_str()), positions.at(at), self.tensor.get(at).map(String::as_str)];
+                let ways = [Some(self.names[at].as_str()), positions.at(at), self.tensor.get(at).map(AsRef::as_ref)];
                 for first in ways.into_iter().flatten().chain((at == 0).then(|| positions.scalar())) {
                     let keys: Vec<String> = std::iter::once(first.to_owned()).chain(rest.iter().cloned()).collect();
                     if keys != rule.keys {
@@ -55,7 +57,7 @@ impl Given<'_> {
         let positions = Names::of(self.side);
         let mut found = Vec::new();
         for (at, name) in self.names.iter().enumerate() {
-            let is = |text: &String| text == name || self.tensor.get(at) == Some(text);
+            let is = |text: &String| text == name || self.tensor.get(at).is_some_and(|column| column == text);
             let whole = (1..=rule.keys.len()).find(|taken| is(&rule.keys[..*taken].join(".")));
             let first = rule.keys.first().map_or("", String::as_str);
             let by_position = positions.position(first) == Some(at)

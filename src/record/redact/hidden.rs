@@ -15,6 +15,8 @@
 //!
 //! This errs towards hiding: a body too many is kept as length and HMAC, and `parse_error` says why.
 
+use std::borrow::Cow;
+
 use super::rule_names::{Keys, RuleNames};
 use crate::config::{RedactRule, Side};
 use crate::protocol::generic;
@@ -127,7 +129,7 @@ pub struct Unnamed<'u> {
     /// The key of the list of rows, if the route names it.
     pub list: Option<&'u str>,
     /// The columns of the only tensor.
-    pub tensor: &'u [String],
+    pub tensor: &'u [Cow<'u, str>],
 }
 
 /// As [`hides_names`], for one row that a protocol has given its names: values at positions stand under positional names, or in

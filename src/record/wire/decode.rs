@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::protobuf::{ITEMS, LEVELS_MAX, WireType, entry, kind, time};
 use super::{FIELDS, Kind, OF_PREDICTION, json};
-use crate::protocol::value::widened;
+use crate::protocol::value::{spelled, widened};
 use crate::protocol::{self, Object, Value};
 
 /// Deepest JSON text that is read; what [`protocol::json`] reads at most.
@@ -334,6 +334,7 @@ fn tell_json(value: &Value<'_>, listener: &mut impl Listener) {
         Value::Double(value) => listener.double(*value),
         Value::Text(text) => listener.string(text),
         Value::Json(value) => tell_json(value, listener),
+        Value::Packed(packed) => tell_json(&Value::List(spelled(*packed)), listener),
         Value::List(items) => {
             listener.begin_list();
             items.iter().for_each(|item| tell_json(item, listener));

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use jiff::fmt::temporal::DateTimePrinter;
 
 use super::{Entries, Field, Form};
+use crate::protocol::packed::{Element, Packed};
 use crate::protocol::{Object, Value};
 
 static TIME: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
@@ -139,6 +140,7 @@ pub fn value(out: &mut Vec<u8>, value: &Value<'_>) {
             }
             out.push(b']');
         }
+        Value::Packed(packed) => self::packed(out, *packed),
         Value::Object(fields) => object(out, fields),
         Value::Json(value) => {
             let mut json = Vec::with_capacity(value.weight());
@@ -146,6 +148,25 @@ pub fn value(out: &mut Vec<u8>, value: &Value<'_>) {
             text(out, &String::from_utf8_lossy(&json));
         }
     }
+}
+
+/// Writes numbers out of a tensor, without making values of them first.
+fn packed(out: &mut Vec<u8>, packed: Packed<'_>) {
+    out.push(b'[');
+    packed.each(|element| {
+        match element {
+            Element::Bool(bool) => out.extend_from_slice(if bool { b"true" } else { b"false" }),
+            Element::Int(number) => out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes()),
+            Element::UInt(number) => integer(out, number),
+            Element::Float(float) => self::float(out, float),
+            Element::Double(double) => self::double(out, double),
+        }
+        out.push(b',');
+    });
+    if !packed.is_empty() {
+        out.pop();
+    }
+    out.push(b']');
 }
 
 /// Writes an object, keys in their order, those that occur twice too.

@@ -242,7 +242,7 @@ fn write_verdict(form: &dyn Form, out: &mut Vec<u8>, envelope: &Envelope<'_>) {
     }
     let metadata = envelope.metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     form.map(out, Field::Metadata, &mut { metadata });
-    let types = envelope.types.iter().map(|(name, word)| (name.as_str(), *word));
+    let types = envelope.types.iter().map(|(name, word)| (name.as_ref(), *word));
     form.map(out, Field::Types, &mut { types });
 }
 

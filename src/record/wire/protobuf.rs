@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Entries, Field, Form, json};
-use crate::protocol::value::widened;
+use crate::protocol::value::{spelled, widened};
 use crate::protocol::{Object, Value};
 
 /// Levels below `inputs` and `outputs`; deeper lists and objects become JSON text. Three messages make a level, and protobuf's
@@ -154,13 +154,14 @@ fn value(out: &mut Vec<u8>, value: &Value<'_>, level: u32) {
             bytes(out, kind::STRING, &text);
         }
         Value::Text(text) => bytes(out, kind::STRING, text.as_bytes()),
-        Value::List(_) | Value::Object(_) if level >= LEVELS_MAX => {
+        Value::List(_) | Value::Packed(_) | Value::Object(_) if level >= LEVELS_MAX => {
             let mut text = Vec::new();
             json::value(&mut text, value);
             bytes(out, kind::JSON, &text);
         }
         Value::Object(object) => nested(out, kind::OBJECT, |out| fields(out, object, level + 1)),
         Value::List(items) => list(out, items, level),
+        Value::Packed(packed) => list(out, &spelled(*packed), level),
     }
 }
 
