@@ -74,12 +74,13 @@ fn a_drain_of_another_group_is_seen_by_where_it_stores() {
     let (group, root) = (name("group"), tempfile::tempdir().expect("a folder"));
     let to = root.path().display().to_string();
     let mut other = drain_of(&topic, &group, &to).start();
-    produce_at(&brokers(), &topic, 10, 1_764_037_200_000);
-    until("it has stored them", || number(&other.status(), "/rows/stored") == 10);
     let partition = PartitionId { topic: topic.as_str().into(), origin: topic.as_str().into(), partition: 0 };
     let seen = |mine: &str, root: &str| {
         other_drains(&config_of(&brokers()), mine, std::slice::from_ref(&partition), root).expect("an answer")
     };
+    until("it says where before it has stored anything", || seen("mine", &to) == [group.as_str()]);
+    produce_at(&brokers(), &topic, 10, 1_764_037_200_000);
+    until("it has stored them", || number(&other.status(), "/rows/stored") == 10);
     until("what it committed says where", || seen("mine", &to) == [group.as_str()]);
     assert!(seen(&group, &to).is_empty(), "one's own is asked for by its name");
     assert!(seen("mine", "s3://elsewhere").is_empty());

@@ -15,7 +15,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
 use super::decode;
-use super::limits::hint_metadata;
+use super::limits::{begun_metadata, hint_metadata};
 use super::member::{Changes, Member};
 use super::shared::{Partition, Phase, Shared};
 use crate::config::Kafka;
@@ -410,7 +410,7 @@ impl Consume {
         }
     }
 
-    /// Commits what the drain has stored, as a hint.
+    /// Commits what the drain has stored, as a hint, and where it began, as a sign for others.
     fn commit(&mut self, every: Duration) {
         if self.commit_at.elapsed() < every || self.member.as_ref().is_some_and(|member| !member.may_commit()) {
             return;
@@ -418,10 +418,19 @@ impl Consume {
         self.commit_at = Instant::now();
         let mut offsets = TopicPartitionList::new();
         for partition in self.shared.partitions() {
-            let Some(next) = lock(&partition.inner).commit.take() else { continue };
+            let (next, metadata) = {
+                let mut inner = lock(&partition.inner);
+                let begun = self.member.is_some() && !inner.known && inner.phase == Phase::Reading;
+                inner.known |= begun;
+                match inner.commit.take() {
+                    Some(next) => (next, hint_metadata(&self.root)),
+                    None if begun => (inner.begun, begun_metadata(&self.root)),
+                    None => continue,
+                }
+            };
             let Ok(next) = i64::try_from(next) else { continue };
             let mut element = offsets.add_partition(&partition.id.topic, partition.number);
-            element.set_metadata(hint_metadata(&self.root));
+            element.set_metadata(metadata);
             if let Err(error) = element.set_offset(Offset::Offset(next)) {
                 tracing::debug!(%error, "an offset cannot be committed");
             }

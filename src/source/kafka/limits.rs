@@ -30,11 +30,36 @@ pub(super) fn hint_metadata(root: &str) -> String {
     format!("weir:{root}")
 }
 
+/// The same beside the offset at which a drain has begun: it stores there, and nothing is stored yet.
+pub(super) fn begun_metadata(root: &str) -> String {
+    format!("weir-begun:{root}")
+}
+
 /// Offsets committed by a drain with the same root. They are hints, so an error only costs them.
 pub(super) fn hints<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     partitions: &[(PartitionId, i32)],
     root: &str,
+    timeout: Duration,
+) -> HashMap<PartitionId, u64> {
+    committed(consumer, partitions, &[hint_metadata(root)], timeout)
+}
+
+/// Whether a drain of the group stores one of these partitions in this root, or has begun to.
+pub(super) fn stores_in<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: &[(PartitionId, i32)],
+    root: &str,
+    timeout: Duration,
+) -> bool {
+    !committed(consumer, partitions, &[hint_metadata(root), begun_metadata(root)], timeout).is_empty()
+}
+
+/// The offsets that the group has committed with one of these metadata.
+fn committed<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: &[(PartitionId, i32)],
+    metadata: &[String],
     timeout: Duration,
 ) -> HashMap<PartitionId, u64> {
     let mut list = TopicPartitionList::with_capacity(partitions.len());
@@ -48,14 +73,13 @@ pub(super) fn hints<C: ConsumerContext>(
             return HashMap::new();
         }
     };
-    let mine = hint_metadata(root);
     let of = |topic: &str, number: i32| {
         partitions.iter().find(|(id, n)| *n == number && &*id.topic == topic).map(|(id, _)| id.clone())
     };
     committed
         .elements()
         .iter()
-        .filter(|e| e.error().is_ok() && e.metadata() == mine)
+        .filter(|e| e.error().is_ok() && metadata.iter().any(|mine| e.metadata() == mine))
         .filter_map(|e| match e.offset() {
             Offset::Offset(offset) => Some((of(e.topic(), e.partition())?, u64::try_from(offset).ok()?)),
             _ => None,

@@ -39,7 +39,7 @@ pub fn members(kafka: &config::Kafka, group: &str) -> Result<Members, KafkaSourc
     Ok(Members::Count(found().map(|found| found.members().len()).sum()))
 }
 
-/// The groups beside `group` that have members and have stored rows of one of `partitions` in `root`: what they committed says so.
+/// The groups beside `group` that have members and store one of `partitions` in `root`, or have begun to: what they committed says so.
 ///
 /// # Errors
 /// The client cannot be made, or nobody answers.
@@ -60,7 +60,7 @@ pub fn other_drains(
             continue;
         }
         let client = client(kafka, other.name())?;
-        if !limits::hints(&client, &partitions, root, ANSWER_TIMEOUT).is_empty() {
+        if limits::stores_in(&client, &partitions, root, ANSWER_TIMEOUT) {
             others.push(other.name().to_owned());
         }
     }

@@ -72,6 +72,10 @@ pub(super) struct Inner {
     pub mark: u64,
     /// An offset to commit as a hint.
     pub commit: Option<u64>,
+    /// Where the drain began: committed once as the sign that it stores here, so that others see it before it has stored anything.
+    pub begun: u64,
+    /// What is committed says already that this drain stores here.
+    pub known: bool,
     /// What is at hand is gone: to be announced anew.
     pub lost: bool,
     /// The brokers have refused to give messages, and none has come since: of this partition or of another, they do not say.
@@ -103,6 +107,7 @@ impl Partition {
         let mut inner = lock(&self.inner);
         inner.spool.clear();
         inner.next = offset;
+        inner.begun = offset;
         inner.phase = Phase::Seeking { anew: false };
         inner.seeks += 1;
     }
@@ -114,6 +119,7 @@ impl Partition {
     pub fn commit(&self, next: u64) -> io::Result<()> {
         let mut inner = lock(&self.inner);
         inner.commit = Some(next);
+        inner.known = true;
         inner.spool.cut(next)
     }
 
@@ -191,6 +197,8 @@ impl Shared {
             end: bounds.end,
             mark: 0,
             commit: None,
+            begun: 0,
+            known: hint.is_some(),
             lost: false,
             denied: false,
             noted: false,
