@@ -229,7 +229,7 @@ fn a_stop_does_not_wait_for_a_partition_that_waits_for_somebody() {
     world.empty_the_store();
     process.append(2);
     let begun = Instant::now();
-    let report = process.drain.take().unwrap().stop(PATIENCE);
+    let report = process.drain.take().unwrap().stop(PATIENCE * 10);
     assert_eq!(report.left.len(), 1, "{report:?}");
-    assert!(!report.cut_short && begun.elapsed() < PATIENCE / 2);
+    assert!(!report.cut_short && begun.elapsed() < PATIENCE * 5);
 }

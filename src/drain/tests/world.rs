@@ -13,7 +13,7 @@ use crate::drain::store::{Folder, Listed, Store, read_footer};
 use crate::drain::{Drain, DrainConfig};
 use crate::source::Source;
 
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 pub struct World {
     pub dir: tempfile::TempDir,

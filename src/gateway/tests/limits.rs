@@ -139,7 +139,8 @@ fn a_head_that_begins_behind_a_request_is_not_waited_for_either() {
         }
     });
     let mut setup = Setup::new(address);
-    setup.listen.header_timeout = Duration::from_millis(200);
+    // Long enough for a client that waits for a core between two of its steps.
+    setup.listen.header_timeout = Duration::from_secs(2);
     let rig = setup.start();
     let request = "POST / HTTP/1.1\r\nhost: w\r\ncontent-length: 2\r\n\r\n{}";
     let mut slow = rig.client();
@@ -150,7 +151,7 @@ fn a_head_that_begins_behind_a_request_is_not_waited_for_either() {
     assert_eq!((slow.answer().unwrap().status, slow.answer().unwrap().status), (200, 200));
     assert!(slow.is_closed());
     // Between two requests a connection may wait for longer.
-    std::thread::sleep(Duration::from_millis(500));
+    std::thread::sleep(Duration::from_millis(2_500));
     idle.send(request);
     assert_eq!(idle.answer().unwrap().status, 200);
     rig.until("one counted", |rig| rig.meters.render().contains("header_timeout\"} 1"));
@@ -223,7 +224,8 @@ fn long_answer() -> SocketAddr {
 #[test]
 fn a_client_that_does_not_read_its_answer_does_not_hold_its_place() {
     let mut setup = Setup::new(long_answer());
-    setup.route.timeouts.idle = Duration::from_millis(300);
+    // Long enough for a model that waits for a core in the middle of its answer.
+    setup.route.timeouts.idle = Duration::from_secs(2);
     setup.route.concurrency_max = 1;
     let rig = setup.start();
     let mut client = rig.client();
@@ -241,14 +243,14 @@ fn a_client_that_does_not_read_its_answer_does_not_hold_its_place() {
 #[test]
 fn a_client_that_pauses_for_less_gets_its_whole_answer() {
     let mut setup = Setup::new(long_answer());
-    setup.route.timeouts.idle = Duration::from_millis(1500);
+    setup.route.timeouts.idle = Duration::from_secs(5);
     let rig = setup.start();
     let mut client = rig.client();
     client.post("/", "{}");
     client.head().unwrap();
     // Together longer than the limit.
     for _ in 0..4 {
-        std::thread::sleep(Duration::from_millis(500));
+        std::thread::sleep(Duration::from_millis(1_400));
         client.stream.read_exact(&mut vec![0; LONG / 4]).unwrap();
     }
     assert_eq!(rig.exchange().outcome, Outcome::Complete);

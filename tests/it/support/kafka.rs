@@ -71,9 +71,13 @@ impl Broker {
     /// A broker that answers, with a listener behind each of these relays: who asks through a relay is sent back to the same relay.
     /// [`Broker::address`] leads past them.
     pub fn behind(relays: &[&Relay]) -> Broker {
+        Broker::start_with(|| Extra { listeners: behind(relays), ..Extra::default() })
+    }
+
+    fn start_with(extra: impl Fn() -> Extra) -> Broker {
         // Another process may take a port between the look and the start.
         for _ in 0..3 {
-            let mut broker = Broker::prepare_behind(relays);
+            let mut broker = Broker::prepare_with(&extra());
             if broker.try_up() {
                 return broker;
             }
@@ -84,12 +88,7 @@ impl Broker {
 
     /// A broker that is not up yet; its address is known.
     pub fn prepare() -> Broker {
-        Broker::prepare_behind(&[])
-    }
-
-    /// The same, with a listener behind each of these relays.
-    pub fn prepare_behind(relays: &[&Relay]) -> Broker {
-        Broker::prepare_with(&Extra { listeners: behind(relays), ..Extra::default() })
+        Broker::prepare_with(&Extra::default())
     }
 
     /// The same with whatever else it is to have.
@@ -275,7 +274,9 @@ pub fn brokers() -> String {
     let start = || match std::env::var("WEIR_TEST_KAFKA") {
         Ok(address) => (address, None),
         Err(_) => {
-            let broker = Broker::start();
+            // It is never started again, which a short session is for; one that waits for a core for seconds is not to be without leaders.
+            let steady = || Extra { properties: "broker.session.timeout.ms=18000\n".to_owned(), ..Extra::default() };
+            let broker = Broker::start_with(steady);
             (broker.address().to_owned(), Some(broker))
         }
     };
