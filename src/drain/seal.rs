@@ -190,7 +190,10 @@ impl Seal {
         self.messages += 1;
         self.bytes += value_bytes(message);
         let next = message.offset.saturating_add(1);
-        self.expected = message.damaged.as_ref().map_or(next, |damaged| damaged.next.max(next));
+        self.expected = match &message.damaged {
+            Some(damaged) if damaged.is_position => damaged.next.max(next),
+            _ => next,
+        };
         self.min_timestamp_ms = self.min_timestamp_ms.min(message.timestamp_ms);
         self.max_timestamp_ms = self.max_timestamp_ms.max(message.timestamp_ms);
         self.last = Some(Last {
@@ -301,15 +304,15 @@ impl Seal {
             self.sources.0.insert(source.to_owned(), SourceSeen::default());
         }
         let seen = self.sources.0.get_mut(source).expect("the source was just inserted");
-        seen.last_seen_ms = seen.last_seen_ms.max(message.timestamp_ms.min(self.now_ms));
-        match &message.damaged {
-            None => !seen.seqs.insert(seq),
-            Some(_) if seen.seqs.contains(seq) => true,
-            Some(damaged) => {
-                seen.seqs.insert_range(seq, damaged.next.max(seq + 1));
-                false
-            }
-        }
+        // A broker's clock is believed, also where this machine's stands still in 1970: who seems to have been silent since then is forgotten.
+        let seen_ms = if message.create_time { message.timestamp_ms.min(self.now_ms) } else { message.timestamp_ms };
+        seen.last_seen_ms = seen.last_seen_ms.max(seen_ms);
+        let Some(damaged) = &message.damaged else { return !seen.seqs.insert(seq) };
+        // Of an entry that was damaged after some of its rows had been sent, the others are nowhere else.
+        let next = damaged.next.max(seq.saturating_add(1));
+        let seen_before = seen.seqs.contains_range(seq, next);
+        seen.seqs.insert_range(seq, next);
+        seen_before
     }
 }
 

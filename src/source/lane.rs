@@ -201,7 +201,7 @@ impl Messages for Rows {
                 content_type: crate::record::ContentType::Json,
                 source: Some(self.source(source)),
                 seq: Some(seq),
-                damaged: Some(Damaged { next, why }),
+                damaged: Some(Damaged { next, is_position: true, why }),
             },
         };
         self.from = message.damaged.as_ref().map_or(message.offset + 1, |damaged| damaged.next);

@@ -78,7 +78,7 @@ pub struct Message {
     /// The `source` header, as it was sent.
     pub source: Option<Arc<str>>,
     pub seq: Option<u64>,
-    /// Set by a log whose rows `seq..=damaged_last` could not be read: the message stands for all of them.
+    /// Rows `seq..damaged.next` of a log could not be read: the message stands for all of them.
     pub damaged: Option<Damaged>,
 }
 
@@ -86,6 +86,9 @@ pub struct Message {
 pub struct Damaged {
     /// The first seq after the damaged range.
     pub next: u64,
+    /// Whether the source counts its positions in seqs (a log), so that the next message stands at `next`. In a topic it stands at the offset behind
+    /// this one, whatever number its row has.
+    pub is_position: bool,
     pub why: String,
 }
 

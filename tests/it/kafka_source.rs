@@ -196,11 +196,17 @@ fn headers_keys_tombstones_and_timestamps_arrive() {
     let producer = producer(&brokers);
     let headers = OwnedHeaders::new()
         .insert(Header { key: "content-type", value: Some("application/x-protobuf") })
-        .insert(Header { key: "source", value: Some("aa-0-00000001") })
+        .insert(Header { key: "source", value: Some("00000000000000000000000000000007-0-00000001") })
         .insert(Header { key: "seq", value: Some("41") })
         .insert(Header { key: "seq-next", value: Some("44") });
     let full = BaseRecord::to(&topic).partition(0).key("k").payload("v").timestamp(1_234_567).headers(headers);
     producer.send(full).map_err(|(e, _)| e).unwrap();
+    let strange = OwnedHeaders::new()
+        .insert(Header { key: "source", value: Some("orders") })
+        .insert(Header { key: "seq", value: Some("41") })
+        .insert(Header { key: "seq-next", value: Some("18446744073709551615") });
+    let theirs = BaseRecord::<str, str>::to(&topic).partition(0).payload("v").headers(strange);
+    producer.send(theirs).map_err(|(e, _)| e).unwrap();
     let strange = OwnedHeaders::new()
         .insert(Header { key: "seq", value: Some("not a number") })
         .insert(Header::<&[u8]> { key: "source", value: None })
@@ -212,14 +218,15 @@ fn headers_keys_tombstones_and_timestamps_arrive() {
     reading.until_assigned(1);
     reading.seek_all_to_start();
     let zero = id(&topic, 0);
-    reading.until_next(&zero, 2);
-    let messages = reading.read(&zero, 0, 2);
+    reading.until_next(&zero, 3);
+    let messages = reading.read(&zero, 0, 3);
     let first = &messages[0];
     assert_eq!((first.timestamp_ms, first.create_time, first.content_type), (1_234_567, true, ContentType::Protobuf));
     assert_eq!((first.key.as_deref(), first.value.as_deref()), (Some(&b"k"[..]), Some(&b"v"[..])));
-    assert_eq!((first.source.as_deref(), first.seq), (Some("aa-0-00000001"), Some(41)));
+    assert_eq!((first.source.as_deref(), first.seq), (Some("00000000000000000000000000000007-0-00000001"), Some(41)));
     assert_eq!(first.damaged.as_ref().map(|d| d.next), Some(44));
-    let second = &messages[1];
+    assert_eq!(messages[1].damaged, None, "only weir's own logs have damaged ranges");
+    let second = &messages[2];
     assert_eq!((second.value.as_deref(), second.source.as_deref(), second.seq), (None, None, None));
     assert_eq!((second.content_type, second.damaged.is_none()), (ContentType::Json, true));
 }

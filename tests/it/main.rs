@@ -10,6 +10,7 @@ mod cli;
 mod clock;
 mod copies;
 mod crash_points;
+mod damaged;
 mod deleted;
 mod exhausted;
 mod feedback;

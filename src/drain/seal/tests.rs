@@ -43,6 +43,10 @@ fn sent(offset: u64, seq: u64) -> Message {
     Message { source: Some(Arc::from(SOURCE)), seq: Some(seq), ..at(offset, TODAY_MS) }
 }
 
+fn damaged(next: u64, is_position: bool) -> Damaged {
+    Damaged { next, is_position, why: "crc".into() }
+}
+
 fn facts() -> Facts {
     Facts { quarantined: 0, schema: 0, writer: "w".into(), cause: None }
 }
@@ -180,7 +184,7 @@ fn a_range_of_resends_only_is_a_file_without_rows() {
 #[test]
 fn a_damaged_range_is_one_row_that_covers_its_seqs() {
     let mut seal = seal(&head(None));
-    let damaged = Message { damaged: Some(Damaged { next: 20, why: "crc".into() }), ..sent(10, 10) };
+    let damaged = Message { damaged: Some(damaged(20, true)), ..sent(10, 10) };
     assert_eq!(seal.admit(&damaged), Admit::Row);
     assert_eq!(seal.admit(&sent(19, 19)), Admit::Behind);
     assert_eq!(seal.admit(&sent(20, 20)), Admit::Row);
@@ -188,6 +192,35 @@ fn a_damaged_range_is_one_row_that_covers_its_seqs() {
     assert_eq!((sealed.footer.rows, sealed.footer.next), (2, 21));
     assert_eq!(sealed.footer.sources.0[SOURCE].seqs.iter().collect::<Vec<_>>(), [(10, 21)]);
     assert!(record_hash(&damaged).is_empty(), "nobody knows its bytes");
+}
+
+#[test]
+fn a_damaged_range_in_a_topic_takes_one_offset_however_many_seqs_it_covers() {
+    let mut seal = seal(&head(None));
+    assert_eq!(seal.admit(&Message { damaged: Some(damaged(2_000, false)), ..sent(10, 1_000) }), Admit::Row);
+    assert_eq!(seal.admit(&sent(11, 2_000)), Admit::Row);
+    let sealed = seal.finish(0, facts()).expect("rows");
+    assert_eq!((sealed.footer.rows, sealed.footer.next), (2, 12));
+    assert_eq!(sealed.footer.sources.0[SOURCE].seqs.iter().collect::<Vec<_>>(), [(1_000, 2_001)]);
+}
+
+#[test]
+fn a_damaged_range_of_which_some_rows_are_stored_still_names_the_others() {
+    let mut seal = seal(&head(None));
+    let range = |offset| Message { damaged: Some(damaged(9, false)), ..sent(offset, 5) };
+    let admitted = [sent(10, 5), sent(11, 6), range(12), range(13), sent(14, 8)].map(|message| seal.admit(&message));
+    assert_eq!(admitted, [Admit::Row, Admit::Row, Admit::Row, Admit::Resent, Admit::Resent]);
+}
+
+#[test]
+fn a_drain_whose_clock_stood_still_forgets_nobody_when_it_is_set() {
+    let mut early = Seal { now_ms: 0, ..seal(&head(None)) };
+    early.admit(&sent(10, 0));
+    let early = early.finish(11, facts()).expect("rows");
+    let mut later = seal(&Head::of_file(early.key.clone(), &early.footer));
+    later.admit(&Message { source: Some(Arc::from(OTHER)), ..sent(11, 0) });
+    let later = later.finish(12, facts()).expect("rows");
+    assert_eq!(later.footer.sources.0.keys().collect::<Vec<_>>(), [OTHER, SOURCE]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use rdkafka::Timestamp;
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 
+use crate::log;
 use crate::publish::message::{CONTENT_TYPE, SEQ, SEQ_NEXT, SOURCE, number};
 use crate::source::ContentType;
 use crate::source::spool::Stored;
@@ -36,8 +37,12 @@ pub(super) fn stored<'a>(message: &'a BorrowedMessage<'_>, offset: u64) -> Store
             _ => {}
         }
     }
-    // A range needs its beginning, and cannot be empty.
-    if stored.seq.is_none() || stored.damaged_next.is_some_and(|next| stored.seq.is_some_and(|seq| next <= seq)) {
+    // A range needs its beginning, cannot be empty, and only weir's own logs have any: the header means something else to other producers.
+    let is_ours = |stored: &Stored<'_>| stored.source.is_some_and(|source| source.parse::<log::Source>().is_ok());
+    if stored.damaged_next.is_some() && !is_ours(&stored)
+        || stored.seq.is_none()
+        || stored.damaged_next.is_some_and(|next| stored.seq.is_some_and(|seq| next <= seq))
+    {
         stored.damaged_next = None;
     }
     stored

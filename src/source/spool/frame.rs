@@ -107,7 +107,11 @@ pub(super) fn value_bytes(frame: &[u8]) -> u64 {
 /// What stands for rows that could not be read.
 fn damaged(seq: Option<u64>, next: u64) -> Damaged {
     let first = seq.map_or_else(|| "?".to_owned(), |s| s.to_string());
-    Damaged { next, why: format!("rows {first}..{next} could not be read from the log of their gateway") }
+    Damaged {
+        next,
+        is_position: false,
+        why: format!("rows {first}..{next} could not be read from the log of their gateway"),
+    }
 }
 
 /// A message that goes past the spool.

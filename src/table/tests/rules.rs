@@ -204,7 +204,7 @@ fn what_is_no_record_is_a_quarantine_row() {
     ];
     let mut messages = messages(&values);
     messages.push(Message { value: None, key: Some(Bytes::from_static(b"k\xff")), ..message(9, "") });
-    let damaged = Some(Damaged { next: 20, why: "bad checksum".to_owned() });
+    let damaged = Some(Damaged { next: 20, is_position: false, why: "bad checksum".to_owned() });
     messages.push(Message { value: None, damaged, seq: Some(17), ..message(10, "") });
     messages.push(Message { content_type: ContentType::Protobuf, ..message(11, b"\x08\x01") });
     let schema = Arc::new(surveyed(&messages).propose(None).expect("a schema"));
