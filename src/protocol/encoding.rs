@@ -14,6 +14,8 @@ const CODINGS_MAX: usize = 3;
 /// The window that a zstd frame may ask for, as a power of two: the 8 MiB that RFC 8878 recommends to support.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
 /// Undoes the codings that the head names, last one first. Borrows if there are none.
 ///
 /// # Errors
@@ -42,6 +44,9 @@ fn codings(head: &HeaderMap) -> Vec<String> {
 
 fn undo(coding: &str, coded: &[u8], bytes_max: u64) -> Result<Vec<u8>, Problem> {
     match coding {
+        "gzip" | "x-gzip" if coded.len() > 1 && !coded.starts_with(&GZIP_MAGIC) => {
+            Err(Problem::new(ParseStatus::Invalid, format!("not {coding}, though the head says so")))
+        }
         "gzip" | "x-gzip" => read(flate2::read::MultiGzDecoder::new(coded), coding, bytes_max),
         // The name means zlib; some servers send the bare form.
         "deflate" if zlib_head(coded) => read(flate2::read::ZlibDecoder::new(coded), coding, bytes_max),
@@ -176,6 +181,7 @@ mod tests {
         }
         let mut body = gzip(&plain);
         body[0] = 0;
+        assert_eq!(decode(&head("gzip"), b"{}", u64::MAX).expect_err("plain").status, ParseStatus::Invalid);
         assert_eq!(decode(&head("gzip"), &body, u64::MAX).expect_err("damaged").status, ParseStatus::Invalid);
         assert_eq!(decode(&head("snappy"), b"", u64::MAX).expect_err("unknown").status, ParseStatus::Unsupported);
     }

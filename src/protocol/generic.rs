@@ -4,7 +4,11 @@
 //! same. A list under a key that nobody uses for batches may just be a feature (`history`, `messages`): if the answer does
 //! not count the same, it stays one, and that is no mismatch.
 
+mod answer;
+
 use std::borrow::Cow;
+
+pub use answer::{answer, single_answer};
 
 use super::media::Form;
 use super::names::{Names, ROWS};
@@ -17,14 +21,29 @@ use super::{ClientId, Matter, Problem, Reading, place};
 pub const NAME: &str = "json";
 
 /// Keys under which applications put a batch.
-const BATCH_KEYS: [&str; 8] = ["data", "rows", "records", "features", "inputs", "instances", "samples", "batch"];
+const BATCH_KEYS: [&str; 9] =
+    ["data", "rows", "records", "features", "inputs", "instances", "samples", "batch", AZURE[0]];
+
+/// Keys of Azure ML's endpoints, of requests and answers: the rows stand one object deeper, under a key of each endpoint's.
+const AZURE: [&str; 2] = ["Inputs", "Results"];
 
 /// What the payloads of an event stream are called that no protocol assembles.
 const EVENTS: &str = "events";
 
 /// Keys of an answer that say no more than "here they are": their scalars are called `prediction`.
-const ANSWER_KEYS: [&str; 10] =
-    ["predictions", "prediction", "outputs", "output", "results", "result", "data", "rows", "records", "values"];
+const ANSWER_KEYS: [&str; 11] = [
+    "predictions",
+    "prediction",
+    "outputs",
+    "output",
+    "results",
+    "result",
+    "data",
+    "rows",
+    "records",
+    "values",
+    AZURE[1],
+];
 
 /// Whether a key is one that batches stand under, of requests or of answers.
 pub fn holds_batches(key: &str) -> bool {
@@ -155,6 +174,8 @@ pub enum Question<'a> {
         fields: Object<'a>,
         at: usize,
     },
+    /// A frame's columns by the labels of its rows.
+    Labelled(Object<'a>),
     /// Where the route says.
     Placed(Half<'a>),
 }
@@ -172,7 +193,7 @@ impl<'a> Question<'a> {
     /// The input when there is no answer to count.
     pub fn alone(self) -> Half<'a> {
         match self {
-            Question::One(fields) | Question::Perhaps { fields, .. } => Half::One(fields),
+            Question::One(fields) | Question::Perhaps { fields, .. } | Question::Labelled(fields) => Half::One(fields),
             Question::Sure(batch) => Half::Many(batch),
             Question::Placed(half) => half,
         }
@@ -183,6 +204,9 @@ impl<'a> Question<'a> {
         match self {
             Question::Perhaps { fields, at } if fields[at].1.as_list().map(<[_]>::len) == count => {
                 Half::Many(take(fields, at))
+            }
+            Question::Labelled(fields) if table::labelled_count(&fields) == count => {
+                Half::Many(table::labelled(fields))
             }
             question => question.alone(),
         }
@@ -200,12 +224,18 @@ impl<'a> Question<'a> {
                 let output = answer(response, batch.count());
                 (Half::Many(batch), output)
             }
+            Question::Labelled(fields) => match table::labelled_count(&fields) {
+                Some(count) if answer::answers(&response, count) => {
+                    (Half::Many(table::labelled(fields)), answer(response, count))
+                }
+                _ => (Half::One(fields), single_answer(response)),
+            },
             Question::Perhaps { fields, at } => {
                 let count = match &fields[at].1 {
                     Value::List(items) => items.len(),
                     _ => unreachable!("a batch that may be is a list"),
                 };
-                if counts(&response, count) {
+                if answer::counts(&response, count) {
                     (Half::Many(take(fields, at)), answer(response, count))
                 } else {
                     (Half::One(fields), single_answer(response))
@@ -228,6 +258,7 @@ pub fn question(value: Value<'_>) -> Question<'_> {
 }
 
 fn in_object(mut fields: Object<'_>) -> Question<'_> {
+    lift(&mut fields, AZURE[0]);
     let mut candidates = fields.iter().enumerate().filter(|(_, (_, value))| match value {
         Value::List(items) => is_batch(items) && !stream::is_dialogue(value),
         _ => false,
@@ -250,6 +281,7 @@ fn in_object(mut fields: Object<'_>) -> Question<'_> {
                     }
             });
             match at {
+                None if table::labelled_count(&fields).is_some() => Question::Labelled(fields),
                 Some(at) if fields[at].1.is_list() => Question::Sure(take(fields, at)),
                 Some(at) => {
                     let (key, value) = fields.remove(at);
@@ -258,6 +290,17 @@ fn in_object(mut fields: Object<'_>) -> Question<'_> {
                 }
                 None => Question::One(fields),
             }
+        }
+    }
+}
+
+/// Puts the one list of the object at `key` in its place.
+fn lift(fields: &mut Object<'_>, key: &str) {
+    for (_, value) in fields.iter_mut().filter(|(name, _)| name == key) {
+        if let Value::Object(inner) = value
+            && let [(_, list @ Value::List(_))] = inner.as_mut_slice()
+        {
+            *value = std::mem::replace(list, Value::Null);
         }
     }
 }
@@ -298,81 +341,4 @@ pub fn take(mut fields: Object<'_>, at: usize) -> Batch<'_> {
     let (key, value) = fields.remove(at);
     let Value::List(items) = value else { unreachable!("a batch is a list") };
     Batch { key: Some(key), items: Items::Rows(items), beside: fields }
-}
-
-/// Whether an answer is a list of this length, or a table, or has exactly one.
-fn counts(response: &Value<'_>, count: usize) -> bool {
-    match response {
-        Value::List(items) => items.len() == count,
-        Value::Object(fields) if table::is_frame(fields) => table::answers(Some(response)) == Some(count),
-        Value::Object(fields) => fields.iter().filter(|(_, value)| has_length(value, count)).count() == 1,
-        _ => false,
-    }
-}
-
-fn has_length(value: &Value<'_>, count: usize) -> bool {
-    matches!(value, Value::List(items) if items.len() == count)
-}
-
-/// The answer to a request that is no batch: one row, whatever it is.
-pub fn single_answer(value: Value<'_>) -> Half<'_> {
-    Half::One(match value {
-        Value::List(mut items) if items.len() == 1 => {
-            Names::Outputs.fields(items.pop().expect("a list of one has an item"))
-        }
-        Value::List(items) if items.iter().any(Value::is_container) => {
-            vec![(Cow::Borrowed(ROWS), Value::List(items))]
-        }
-        other => Names::Outputs.fields(other),
-    })
-}
-
-/// The answer to a batch of `count`.
-pub fn answer(value: Value<'_>, count: usize) -> Half<'_> {
-    match value {
-        Value::List(items) => Half::Many(Batch::bare(items)),
-        Value::Object(fields) => match table::frame(fields) {
-            Ok(batch) => Half::Many(batch),
-            Err(fields) => answer_in_object(fields, count),
-        },
-        scalar => Half::One(Names::Outputs.fields(scalar)),
-    }
-}
-
-fn answer_in_object(fields: Object<'_>, count: usize) -> Half<'_> {
-    let fitting: Vec<usize> =
-        fields.iter().enumerate().filter(|(_, (_, value))| has_length(value, count)).map(|(at, _)| at).collect();
-    match fitting.as_slice() {
-        [] => {
-            let named = fields.iter().position(|(key, value)| value.is_list() && ANSWER_KEYS.contains(&key.as_ref()));
-            match named {
-                Some(at) => Half::Many(take(fields, at)),
-                None => Half::One(fields),
-            }
-        }
-        [at] => {
-            let (key, value) = &fields[*at];
-            let Value::List(items) = value else { unreachable!("what has a length is a list") };
-            if ANSWER_KEYS.contains(&key.as_ref()) || (!items.is_empty() && items.iter().all(Value::is_object)) {
-                Half::Many(take(fields, *at))
-            } else {
-                // `{"scores": [.1, .7]}`: the key says more than a position would.
-                Half::Many(columns_among(fields, &fitting))
-            }
-        }
-        _ => Half::Many(columns_among(fields, &fitting)),
-    }
-}
-
-/// The fields at these places as columns, the others beside them.
-fn columns_among<'a>(fields: Object<'a>, at: &[usize]) -> Batch<'a> {
-    let mut columns = Vec::with_capacity(at.len());
-    let mut beside = Object::new();
-    for (place, (key, value)) in fields.into_iter().enumerate() {
-        match value {
-            Value::List(items) if at.contains(&place) => columns.push((key, items)),
-            other => beside.push((key, other)),
-        }
-    }
-    Batch { key: None, items: Items::Columns(columns), beside }
 }

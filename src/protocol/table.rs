@@ -117,6 +117,37 @@ fn places(fields: &Object<'_>) -> Option<(usize, usize)> {
     (!cells.is_empty() && cells.iter().all(fits)).then_some((columns, rows))
 }
 
+/// Rows of an object of columns by their labels, `{"age": {"0": 41, "1": 23}, ..}`: how pandas writes a frame if it is not told
+/// otherwise. Only where the labels are `0, 1, ..` in every column: other keys are names.
+pub fn labelled_count(columns: &Object<'_>) -> Option<usize> {
+    let mut counts = columns.iter().map(|(_, value)| match value {
+        Value::Object(cells) => series_count(cells),
+        _ => None,
+    });
+    let first = counts.next()??;
+    counts.all(|count| count == Some(first)).then_some(first)
+}
+
+/// Values of an object whose keys are `0, 1, ..`.
+pub fn series_count(cells: &Object<'_>) -> Option<usize> {
+    let is_place = |(place, (key, _)): (usize, &(Cow<'_, str>, Value<'_>))| key.parse() == Ok(place);
+    (!cells.is_empty() && cells.iter().enumerate().all(is_place)).then_some(cells.len())
+}
+
+/// The columns of such an object.
+pub fn labelled(columns: Object<'_>) -> Batch<'_> {
+    let column = |(key, value)| match value {
+        Value::Object(cells) => Some((key, series(cells))),
+        _ => None,
+    };
+    Batch { key: None, items: Items::Columns(columns.into_iter().filter_map(column).collect()), beside: Object::new() }
+}
+
+/// The values of such an object.
+pub fn series(cells: Object<'_>) -> Vec<Value<'_>> {
+    cells.into_iter().map(|(_, value)| value).collect()
+}
+
 /// Gives each row its label, if a frame has some that say more than the place.
 pub fn indexed<'a>(rows: &mut [Value<'a>], frame: &mut Object<'a>) {
     let fits = |value: &Value<'_>| value.as_list().is_some_and(|labels| labels.len() == rows.len());

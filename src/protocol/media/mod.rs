@@ -65,7 +65,14 @@ impl<'a> Body<'a> {
         Body::of(Form::Text, Value::Object(vec![(TEXT.into(), Value::Text(text.into()))]))
     }
 
-    fn json(document: json::Document<'a>) -> Body<'a> {
+    /// A text of JSON that holds a text of JSON, an object or a list, is that: `json.dumps` was called twice.
+    fn json(document: json::Document<'a>, depth_max: usize) -> Body<'a> {
+        if let Value::Text(text) = &document.value
+            && text.trim_start().starts_with(['{', '['])
+            && let Ok(inner) = json::read(text.as_bytes(), depth_max)
+        {
+            return Body { duplicate_keys: inner.duplicate_keys, ..Body::of(Form::Json, inner.value.into_owned()) };
+        }
         Body { duplicate_keys: document.duplicate_keys, ..Body::of(Form::Json, document.value) }
     }
 
@@ -96,10 +103,11 @@ pub fn read<'a>(head: &HeaderMap, bytes: &'a [u8], depth_max: usize) -> Result<B
     if bytes.starts_with(npy::MAGIC) {
         return npy::read(bytes).map(|value| Body::of(Form::Npy, value));
     }
+    let document = || json::read(bytes, depth_max).map(|document| Body::json(document, depth_max));
     match kind.essence.as_str() {
-        "application/json" | "text/json" | "application/x-json" => json::read(bytes, depth_max).map(Body::json),
-        "application/cloudevents+json" => json::read(bytes, depth_max).map(Body::json).map(Body::event),
-        name if name.ends_with("+json") => json::read(bytes, depth_max).map(Body::json),
+        "application/json" | "text/json" | "application/x-json" => document(),
+        "application/cloudevents+json" => document().map(Body::event),
+        name if name.ends_with("+json") => document(),
         "text/csv" | "application/csv" => csv::read(bytes).map(|value| Body::of(Form::Csv, value)),
         name if is_lines(name) => lines::read(bytes, depth_max, End::Whole),
         "text/event-stream" => events::read(bytes, depth_max, End::Whole),
@@ -171,8 +179,10 @@ fn sniff<'a>(essence: &str, first: u8, bytes: &'a [u8], depth_max: usize) -> Opt
         return None;
     }
     match json::read(bytes, depth_max) {
-        Ok(document) => Some(Ok(Body::json(document))),
+        Ok(document) => Some(Ok(Body::json(document, depth_max))),
         Err(problem) if problem.status != ParseStatus::Invalid => Some(Err(problem)),
+        // Nobody said that it is anything else.
+        Err(problem) if essence.is_empty() && first == b'{' => Some(Err(problem)),
         Err(_) => None,
     }
 }
@@ -189,7 +199,7 @@ fn json_and_tensors(bytes: &[u8], length: usize, depth_max: usize) -> Result<Bod
         return Err(Problem::new(ParseStatus::Invalid, what));
     };
     let document = json::read(json, depth_max)?;
-    Ok(Body { form: Form::JsonAndTensors, tail, ..Body::json(document) })
+    Ok(Body { form: Form::JsonAndTensors, tail, ..Body::json(document, depth_max) })
 }
 
 /// A `content-type` line, taken apart.
