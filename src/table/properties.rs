@@ -1,9 +1,11 @@
 //! Parquet settings (design T2): readable by DuckDB, Polars, pyarrow, Spark and Athena.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_buffer::NullBuffer;
 use arrow_schema::DataType;
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -26,8 +28,12 @@ const ROW_GROUP_BYTES: usize = 64 << 20;
 /// In the form that parquet-mr parses; other forms make some readers ignore the statistics.
 const CREATED_BY: &str = concat!("weir version ", env!("CARGO_PKG_VERSION"), " (build release)");
 
-/// Settings for a file whose first rows are `sample`.
-pub(super) fn for_sample(sample: &[RecordBatch], settings: &Parquet) -> Result<WriterProperties, ParquetError> {
+/// Settings for a file whose first rows, or (`whole`) all rows, are `sample`.
+pub(super) fn for_sample(
+    sample: &[RecordBatch],
+    whole: bool,
+    settings: &Parquet,
+) -> Result<WriterProperties, ParquetError> {
     let row_group_rows = settings.row_group_rows.max(1);
     let id = ColumnPath::from("id");
     let mut properties = WriterProperties::builder()
@@ -54,8 +60,13 @@ pub(super) fn for_sample(sample: &[RecordBatch], settings: &Parquet) -> Result<W
         }
     }
     assert_eq!(leaves.len(), parquet.num_columns(), "a leaf of Arrow is a column of Parquet");
+    let mut distinct = Distinct::default();
     for (column, arrays) in parquet.columns().iter().zip(&leaves) {
-        if dictionary_pays(arrays) {
+        if whole && arrays.iter().all(|array| array.null_count() == array.len()) {
+            // A page of nulls is a few bytes: zstd would make more of them, and each column's compressor takes memory and time. Most columns of
+            // most files are so.
+            properties = properties.set_column_compression(column.path().clone(), Compression::UNCOMPRESSED);
+        } else if dictionary_pays(arrays, &mut distinct) {
             properties = properties.set_column_dictionary_enabled(column.path().clone(), true);
         } else if settings.encodings == Encodings::Compact
             && let Some(encoding) = compact(column.path(), arrays[0].data_type())
@@ -93,54 +104,94 @@ fn collect_leaves(array: &ArrayRef, leaves: &mut Vec<ArrayRef>) {
 }
 
 /// Whether few of the first values differ. A column without a value so far has a dictionary only if it is text: what comes late repeats.
-fn dictionary_pays(arrays: &[ArrayRef]) -> bool {
+fn dictionary_pays(arrays: &[ArrayRef], distinct: &mut Distinct) -> bool {
     let data_type = arrays[0].data_type();
     if *data_type == DataType::Boolean {
         return false;
     }
-    let mut distinct = HashSet::new();
-    let mut values = 0;
+    let present: usize = arrays.iter().map(|array| array.len() - array.null_count()).sum();
+    let sampled = present.min(SAMPLE_ROWS);
+    if sampled == 0 {
+        return *data_type == DataType::Utf8;
+    }
+    distinct.begin(sampled * DISTINCT_PERCENT / 100);
+    let mut left = sampled;
     for array in arrays {
-        let left = SAMPLE_ROWS - values;
-        values += hash_values(array, left, &mut distinct);
-        if values >= SAMPLE_ROWS {
-            break;
+        let count = left.min(array.len() - array.null_count());
+        left -= count;
+        if !hash_values(array, count, distinct) {
+            return false;
         }
     }
-    match values {
-        0 => *data_type == DataType::Utf8,
-        _ => distinct.len() * 100 <= values * DISTINCT_PERCENT,
+    true
+}
+
+/// Counts different values, up to a limit.
+#[derive(Default)]
+struct Distinct {
+    seen: HashSet<u64, BuildHasherDefault<Hashed>>,
+    most: usize,
+}
+
+impl Distinct {
+    fn begin(&mut self, most: usize) {
+        self.seen.clear();
+        self.most = most;
+    }
+
+    /// Whether there are still at most as many as there may be.
+    fn add(&mut self, value: &[u8]) -> bool {
+        self.seen.insert(xxh3_64(value));
+        self.seen.len() <= self.most
     }
 }
 
-/// Hashes at most `most` values that are not null; returns how many.
-fn hash_values(array: &ArrayRef, most: usize, distinct: &mut HashSet<u64>) -> usize {
-    let data = array.to_data();
-    let valid = (0..array.len()).filter(|&row| array.is_valid(row)).take(most);
-    let mut count = 0;
+/// What is kept are hashes already.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only hashes are kept");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Hashes the first `count` values that are not null; false as soon as too many differ.
+fn hash_values(array: &ArrayRef, count: usize, distinct: &mut Distinct) -> bool {
+    fn all<'a>(
+        nulls: Option<&NullBuffer>,
+        count: usize,
+        distinct: &mut Distinct,
+        value: impl Fn(usize) -> &'a [u8],
+    ) -> bool {
+        match nulls.filter(|nulls| nulls.null_count() > 0) {
+            None => (0..count).all(|row| distinct.add(value(row))),
+            Some(nulls) => nulls.valid_indices().take(count).all(|row| distinct.add(value(row))),
+        }
+    }
+    let nulls = array.nulls();
     match array.data_type() {
         DataType::Utf8 => {
             let array = array.as_string::<i32>();
-            valid.for_each(|row| {
-                distinct.insert(xxh3_64(array.value(row).as_bytes()));
-                count += 1;
-            });
+            all(nulls, count, distinct, |row| array.value(row).as_bytes())
         }
         DataType::Binary => {
             let array = array.as_binary::<i32>();
-            valid.for_each(|row| {
-                distinct.insert(xxh3_64(array.value(row)));
-                count += 1;
-            });
+            all(nulls, count, distinct, |row| array.value(row))
         }
         flat => {
             let width = flat.primitive_width().expect("numbers and times have a width");
+            let data = array.to_data();
             let bytes = &data.buffers()[0].as_slice()[data.offset() * width..];
-            valid.for_each(|row| {
-                distinct.insert(xxh3_64(&bytes[row * width..][..width]));
-                count += 1;
-            });
+            all(nulls, count, distinct, |row| &bytes[row * width..][..width])
         }
     }
-    count
 }

@@ -102,7 +102,7 @@ impl<W: Write + Send> FileWriter<W> {
         out: W,
         settings: config::Parquet,
     ) -> Result<FileWriter<W>, TableError> {
-        properties::for_sample(&[], &settings)
+        properties::for_sample(&[], false, &settings)
             .map_err(|source| TableError::Parquet { topic: topic.to_owned(), source })?;
         Ok(FileWriter {
             topic: topic.to_owned(),
@@ -165,7 +165,7 @@ impl<W: Write + Send> FileWriter<W> {
         if self.builder.rows() > 0 {
             self.write_batch()?;
         }
-        self.open_writer()?;
+        self.open_writer(true)?;
         let Output::Writing(mut writer) = self.output else { unreachable!("the writer is open") };
         for (key, value) in footer {
             writer.append_key_value_metadata(KeyValue::new(key, value));
@@ -192,7 +192,7 @@ impl<W: Write + Send> FileWriter<W> {
                 *bytes += batch_bytes;
                 batches.push(batch);
                 if *rows >= SAMPLE_ROWS || *bytes >= SAMPLE_BYTES {
-                    self.open_writer()?;
+                    self.open_writer(false)?;
                 }
                 Ok(())
             }
@@ -201,8 +201,8 @@ impl<W: Write + Send> FileWriter<W> {
         }
     }
 
-    /// Ends the sampling: settings, writer, and what has waited.
-    fn open_writer(&mut self) -> Result<(), TableError> {
+    /// Ends the sampling: settings, writer, and what has waited; `whole`: nothing comes after it.
+    fn open_writer(&mut self, whole: bool) -> Result<(), TableError> {
         let (out, batches) = match std::mem::replace(&mut self.output, Output::Gone) {
             Output::Sampling { out, batches, .. } => (out, batches),
             open @ Output::Writing(_) => {
@@ -211,7 +211,8 @@ impl<W: Write + Send> FileWriter<W> {
             }
             Output::Gone => return Err(self.parquet(ParquetError::General("the file failed before".to_owned()))),
         };
-        let properties = properties::for_sample(&batches, &self.settings).map_err(|source| self.parquet(source))?;
+        let properties =
+            properties::for_sample(&batches, whole, &self.settings).map_err(|source| self.parquet(source))?;
         let mut writer = ArrowWriter::try_new(
             Counted { out, written: Running::default() },
             self.builder.arrow().clone(),

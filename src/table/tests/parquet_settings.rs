@@ -63,6 +63,31 @@ fn the_footer_says_what_the_design_says() {
 }
 
 #[test]
+fn a_dictionary_is_for_columns_of_which_at_most_three_in_ten_values_differ() {
+    let file_of = |distinct: usize| {
+        let row = |row: usize| format!(r#"{{"inputs":{{"x":{}.5,"y":"{}"}}}}"#, row % distinct, row % distinct);
+        table(&(0..1_000).map(row).collect::<Vec<_>>()).1
+    };
+    let (few, many) = (file_of(300), file_of(301));
+    for path in ["inputs.x", "inputs.y"] {
+        assert!(has_dictionary(&few, path) && !has_dictionary(&many, path), "{path}");
+    }
+}
+
+/// Most columns of most files have no value, and small files are many: a compressor for each of them is most of such a file's cost.
+#[test]
+fn columns_that_a_small_file_leaves_empty_are_not_compressed() {
+    let messages = rows(2_000);
+    let schema = Arc::new(surveyed(&messages).propose(None).expect("a schema"));
+    let file = write_with(&schema, &messages, SETTINGS);
+    for (path, empty) in [("request_body", true), ("metadata.key_value.value", true), ("_raw", true), ("id", false)] {
+        assert_eq!(column(&file, path).compression() == Compression::UNCOMPRESSED, empty, "{path}");
+    }
+    assert!(file.texts("request_body").iter().all(Option::is_none));
+    assert!(column(&file, "request_body").statistics().is_some_and(|s| s.null_count_opt() == Some(2_000)));
+}
+
+#[test]
 fn compact_asks_for_delta_encodings() {
     let messages = rows(2_000);
     let schema = Arc::new(surveyed(&messages).propose(None).expect("a schema"));
