@@ -63,6 +63,9 @@ impl fmt::Display for ChainId {
     }
 }
 
+/// 9999-01-01, inside jiff's range in any case: later timestamps have this date.
+const LAST_MS: i64 = 253_370_764_800_000;
+
 /// An ingest date (UTC): `2026-11-25`, `2026-11-25/07` with its hour, or empty where a table is not partitioned.
 /// The order is the order of time, among values of one partitioning.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -73,7 +76,6 @@ impl Dt {
     /// The date of a broker or log timestamp in milliseconds since the epoch. Timestamps before 1970 (Kafka's -1: none)
     /// count as 1970, those after 9999 as 9999, so that every date has the same width.
     pub fn of(timestamp_ms: i64, partitioning: Partitioning) -> Dt {
-        const LAST_MS: i64 = 253_370_764_800_000; // 9999-01-01: inside jiff's range in any case
         if partitioning == Partitioning::None {
             return Dt(String::new());
         }
@@ -83,6 +85,19 @@ impl Dt {
         match partitioning {
             Partitioning::Hour => Dt(format!("{year:04}-{month:02}-{day:02}/{:02}", at.hour())),
             Partitioning::Day | Partitioning::None => Dt(format!("{year:04}-{month:02}-{day:02}")),
+        }
+    }
+
+    /// The first timestamp whose date is after this one's: cheaper to compare with than a date made of every message.
+    pub fn until(timestamp_ms: i64, partitioning: Partitioning) -> i64 {
+        let length_ms = match partitioning {
+            Partitioning::None => return i64::MAX,
+            Partitioning::Day => 24 * 3_600_000,
+            Partitioning::Hour => 3_600_000,
+        };
+        match timestamp_ms.max(0) {
+            clamped if clamped >= LAST_MS => i64::MAX,
+            clamped => (clamped / length_ms + 1) * length_ms,
         }
     }
 
@@ -256,6 +271,20 @@ mod tests {
         let none = Dt::of(1_795_564_800_000, Partitioning::None);
         assert_eq!(none.folder(), "");
         assert_eq!(chain().key(&none, 0), "churn/churn.g01-p0003-00000000000000000000.parquet");
+    }
+
+    proptest! {
+        #[test]
+        fn a_date_lasts_until_the_next_one(timestamp_ms in any::<i64>(), hourly in any::<bool>()) {
+            // Around our time too, not only in the far corners.
+            for timestamp_ms in [timestamp_ms, timestamp_ms % LAST_MS, timestamp_ms % LAST_MS / 3_600_000 * 3_600_000] {
+                let partitioning = if hourly { Partitioning::Hour } else { Partitioning::Day };
+                let (dt, until) = (Dt::of(timestamp_ms, partitioning), Dt::until(timestamp_ms, partitioning));
+                prop_assert!(timestamp_ms < until || until == i64::MAX);
+                prop_assert_eq!(&Dt::of(until - 1, partitioning), &dt);
+                prop_assert!(until == i64::MAX || Dt::of(until, partitioning) > dt);
+            }
+        }
     }
 
     #[test]

@@ -130,6 +130,8 @@ pub struct Seal {
 struct First {
     dt: Dt,
     timestamp_ms: i64,
+    /// Messages before it have no later date than the first one.
+    until_ms: i64,
     /// Its date was not believed: the file keeps the previous date.
     implausible: bool,
 }
@@ -271,7 +273,7 @@ impl Seal {
             Some(previous) if implausible || *previous > own => previous.clone(),
             _ => own,
         };
-        First { dt, timestamp_ms, implausible }
+        First { dt, timestamp_ms, until_ms: Dt::until(timestamp_ms, self.partitioning), implausible }
     }
 
     fn cuts(&self, first: &First, message: &Message) -> bool {
@@ -282,7 +284,7 @@ impl Seal {
             let future_ms = self.now_ms.saturating_add(CLOCK_AHEAD_MS);
             return !(message.create_time && timestamp_ms > future_ms && first.timestamp_ms > future_ms);
         }
-        if timestamp_ms <= first.timestamp_ms || self.date(timestamp_ms) <= first.dt {
+        if timestamp_ms < first.until_ms || self.date(timestamp_ms) <= first.dt {
             return false;
         }
         let believed_ms = self.head.created_ms.max(first.timestamp_ms).saturating_add(CLOCK_AHEAD_MS);
