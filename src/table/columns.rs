@@ -11,13 +11,14 @@ use arrow_array::{
     ArrayRef, BinaryArray, BooleanArray, Float32Array, Float64Array, ListArray, MapArray, PrimitiveArray, StringArray,
     StructArray,
 };
-use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
-use arrow_schema::{ArrowError, DataType};
+use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow_schema::{ArrowError, DataType, FieldRef};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::number::{self, Number};
 use super::time;
+use super::validity::Validity;
 
 /// Whether a value fits its column exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub(super) enum Scalar<'t> {
 /// Values of one flat column.
 #[derive(Debug)]
 pub(super) struct Leaf {
-    valid: NullBufferBuilder,
+    valid: Validity,
     values: Values,
 }
 
@@ -84,7 +85,7 @@ impl Leaf {
             DataType::Binary => Values::Binary { ends: vec![0], bytes: Vec::new() },
             other => unreachable!("no flat column of type {other}"),
         };
-        Leaf { valid: NullBufferBuilder::new(0), values }
+        Leaf { valid: Validity::new(), values }
     }
 
     pub fn len(&self) -> usize {
@@ -285,25 +286,25 @@ fn narrow(values: Vec<i64>, nulls: Option<NullBuffer>, data_type: &DataType) -> 
 pub(super) enum Column {
     Leaf(Leaf),
     List {
-        valid: NullBufferBuilder,
+        valid: Validity,
         ends: Vec<i32>,
         element: Box<Column>,
     },
     Map {
-        valid: NullBufferBuilder,
+        valid: Validity,
         ends: Vec<i32>,
-        keys: Leaf,
-        values: Leaf,
+        keys: Box<Leaf>,
+        values: Box<Leaf>,
     },
     /// Its fields are columns of the same rows; they stand elsewhere.
     Struct {
-        valid: NullBufferBuilder,
+        valid: Validity,
     },
 }
 
 impl Column {
     pub fn new(data_type: &DataType) -> Column {
-        let valid = NullBufferBuilder::new(0);
+        let valid = Validity::new();
         match data_type {
             DataType::Struct(_) => Column::Struct { valid },
             DataType::List(element) => {
@@ -311,8 +312,8 @@ impl Column {
             }
             DataType::Map(entries, _) => {
                 let DataType::Struct(fields) = entries.data_type() else { unreachable!("a map has entries") };
-                let (keys, values) = (Leaf::new(fields[0].data_type()), Leaf::new(fields[1].data_type()));
-                Column::Map { valid, ends: vec![0], keys, values }
+                let of = |field: &FieldRef| Box::new(Leaf::new(field.data_type()));
+                Column::Map { valid, ends: vec![0], keys: of(&fields[0]), values: of(&fields[1]) }
             }
             flat => Column::Leaf(Leaf::new(flat)),
         }

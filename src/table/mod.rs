@@ -26,6 +26,7 @@ mod tell;
 mod time;
 mod tolerant;
 mod tree;
+mod validity;
 mod walk;
 mod write;
 

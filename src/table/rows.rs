@@ -200,7 +200,7 @@ impl Rows {
     fn map_of(&mut self, node: usize) -> (&mut Leaf, &mut Leaf, usize) {
         match &mut self.nodes[node].column {
             Column::Map { ends, keys, values, .. } => {
-                (keys, values, *ends.last().expect("offsets begin with 0") as usize)
+                (&mut **keys, &mut **values, *ends.last().expect("offsets begin with 0") as usize)
             }
             _ => unreachable!("a MAP is open"),
         }
