@@ -13,7 +13,7 @@ use super::media::Form;
 use super::split::Half;
 use super::stream::{self, MODEL};
 use super::value::{Object, Value};
-use super::{Matter, Reading};
+use super::{Matter, Reading, Side};
 
 pub const NAME: &str = "openai";
 
@@ -26,9 +26,41 @@ enum Kind {
     Responses,
 }
 
-/// The path's end; or, on whatever path (`/invocations` of MLflow and Databricks), a question and an answer that look so.
+impl Kind {
+    /// Whether the bodies, as far as they can be read, are a call of this kind: a request asks by a key of its own, and names a model or is
+    /// answered in the kind's form.
+    fn fits(self, matter: &Matter<'_>) -> bool {
+        let (asks, answers): (&[&str], _) = match self {
+            Kind::Chat => (&["messages", "prompt"], ["choices", "error"]),
+            Kind::Embeddings => (&["input"], ["data", "error"]),
+            Kind::Responses => (&["input", "prompt", "previous_response_id"], ["output", "error"]),
+        };
+        let answered = match matter.response.form {
+            Form::Events => None,
+            _ => has_one(&matter.response, &answers),
+        };
+        match has_one(&matter.request, asks) {
+            Some(false) => false,
+            Some(true) => has_one(&matter.request, &[MODEL]) == Some(true) || answered != Some(false),
+            None => answered != Some(false),
+        }
+    }
+}
+
+/// Whether a body has one of these keys; `None`: there is none that can be read.
+fn has_one(side: &Side<'_>, keys: &[&str]) -> Option<bool> {
+    side.value.as_ref().ok()?;
+    Some(side.fields().is_some_and(|fields| fields.iter().any(|(key, _)| keys.contains(&key.as_ref()))))
+}
+
+/// The path's end, unless the bodies are of another make, for many servers have such a path; or, on whatever path (`/invocations` of MLflow and
+/// Databricks), a question and an answer that look so.
 pub fn matches(matter: &Matter<'_>) -> bool {
-    kind(matter.path).or_else(|| kind_by_shape(matter)).is_some()
+    kind_of(matter).is_some()
+}
+
+fn kind_of(matter: &Matter<'_>) -> Option<Kind> {
+    kind(matter.path).filter(|kind| kind.fits(matter)).or_else(|| kind_by_shape(matter))
 }
 
 fn kind_by_shape(matter: &Matter<'_>) -> Option<Kind> {
@@ -64,7 +96,7 @@ fn kind(path: &str) -> Option<Kind> {
 
 pub fn read<'a>(matter: Matter<'a>) -> Reading<'a> {
     // A route may pin this protocol on any path.
-    let kind = kind(matter.path).or_else(|| kind_by_shape(&matter)).unwrap_or(Kind::Chat);
+    let kind = kind_of(&matter).or_else(|| kind(matter.path)).unwrap_or(Kind::Chat);
     let streamed = matter.response.form == Form::Events;
     let (request, first) = matter.request.open();
     let (response, second) = if matter.answered { matter.response.open() } else { (None, None) };
