@@ -8,11 +8,12 @@ mod folder;
 mod s3;
 
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parquet::file::metadata::{FooterTail, ParquetMetaDataReader};
+use parquet::file::metadata::{FooterTail, ParquetMetaData, ParquetMetaDataReader};
 use uuid::Uuid;
 
 use crate::config;
@@ -32,6 +33,16 @@ pub trait Store: Send + Sync {
 
     /// The last `bytes` of the object (all of it if it is shorter) and its whole size; `None`: no such key.
     fn tail(&self, key: &str, bytes: u64) -> Result<Option<(Bytes, u64)>, StoreError>;
+
+    /// These bytes of the object, which has them; `None`: no such key.
+    fn range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>, StoreError> {
+        let Some(whole) = self.get(key)? else { return Ok(None) };
+        let end = usize::try_from(range.end).ok().filter(|end| *end <= whole.len() && range.start <= range.end);
+        match end {
+            Some(end) => Ok(Some(whole.slice(range.start as usize..end))),
+            None => Err(shorter(self, key, &range)),
+        }
+    }
 
     /// Every key that starts with `prefix` (any text, not only a folder) and is greater than `after`, in byte order of the keys.
     fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, StoreError>;
@@ -195,6 +206,16 @@ const PARQUET_END_BYTES: usize = 8;
 
 /// Reads the footer of a data file by one or two small reads; `None`: no such key.
 pub fn read_footer(store: &dyn Store, key: &str) -> Result<Option<Footer>, StoreError> {
+    let Some((metadata, _)) = read_metadata(store, key)? else { return Ok(None) };
+    let pairs = metadata.file_metadata().key_value_metadata().into_iter().flatten();
+    let pairs = pairs.filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?)));
+    let footer =
+        Footer::from_key_values(pairs).map_err(|source| StoreError::Footer { object: at(store, key), source })?;
+    Ok(Some(footer))
+}
+
+/// Reads Parquet's metadata of a file likewise, and the file's size.
+pub fn read_metadata(store: &dyn Store, key: &str) -> Result<Option<(ParquetMetaData, u64)>, StoreError> {
     let damaged = |why: String| StoreError::Damaged { object: at(store, key), why };
     let Some((mut tail, size)) = store.tail(key, FOOTER_GUESS_BYTES)? else { return Ok(None) };
     let Some(&end) = tail.last_chunk::<PARQUET_END_BYTES>() else {
@@ -213,11 +234,7 @@ pub fn read_footer(store: &dyn Store, key: &str) -> Result<Option<Footer>, Store
     }
     let metadata = tail.slice(tail.len() - wanted as usize..tail.len() - PARQUET_END_BYTES);
     let metadata = ParquetMetaDataReader::decode_metadata(&metadata).map_err(|error| damaged(error.to_string()))?;
-    let pairs = metadata.file_metadata().key_value_metadata().into_iter().flatten();
-    let pairs = pairs.filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?)));
-    let footer =
-        Footer::from_key_values(pairs).map_err(|source| StoreError::Footer { object: at(store, key), source })?;
-    Ok(Some(footer))
+    Ok(Some((metadata, size)))
 }
 
 /// The one object of [`Store::self_test`]; the only thing under the root that is in no table.
@@ -242,6 +259,10 @@ fn self_test<S: Store + ?Sized>(store: &S) -> Result<(), StoreError> {
         Created::Exists => {}
     }
     Ok(())
+}
+
+fn shorter<S: Store + ?Sized>(store: &S, key: &str, range: &Range<u64>) -> StoreError {
+    StoreError::Damaged { object: at(store, key), why: format!("it has no bytes {} to {}", range.start, range.end) }
 }
 
 fn at<S: Store + ?Sized>(store: &S, key: &str) -> String {

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +14,7 @@ use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::{Content, Created, Listed, Store, StoreError};
+use super::{Content, Created, Listed, Store, StoreError, shorter};
 
 /// Where objects are written before they have a name; `<uuid>.part`, which no glob for Parquet matches.
 const ASIDE: &str = ".tmp";
@@ -162,6 +163,20 @@ impl Store for Folder {
             Ok((Bytes::from(tail), size))
         };
         read().map(Some).map_err(io_error("read", &path))
+    }
+
+    fn range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>, StoreError> {
+        let path = self.path(key)?;
+        let Some(mut file) = self.open_object(&path)? else { return Ok(None) };
+        let length = range.end.saturating_sub(range.start);
+        let read = || {
+            file.seek(SeekFrom::Start(range.start))?;
+            let mut bytes = Vec::new();
+            file.take(length).read_to_end(&mut bytes)?;
+            Ok(Bytes::from(bytes))
+        };
+        let bytes: Bytes = read().map_err(io_error("read", &path))?;
+        if bytes.len() as u64 == length { Ok(Some(bytes)) } else { Err(shorter(self, key, &range)) }
     }
 
     fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, StoreError> {

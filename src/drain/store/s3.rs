@@ -8,6 +8,7 @@ mod parts;
 
 use std::fs::File;
 use std::future::Future;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -210,6 +211,29 @@ impl S3Store {
         Ok(Some((bytes, size)))
     }
 
+    /// A part of the object that is not empty.
+    async fn fetch_range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>, Failure> {
+        let Range { start, end } = range;
+        let wanted = format!("bytes={start}-{}", end.saturating_sub(1));
+        let get = self.client().get_object().bucket(&self.bucket).key(self.full_key(key)).range(wanted);
+        let answer = match get.send().await.map_err(Failure::of) {
+            Ok(answer) => answer,
+            Err(failure) if failure.is_no_such_key() => return Ok(None),
+            Err(failure) => return Err(failure),
+        };
+        let is_part = answer.content_range().is_some();
+        let body = answer.body.collect().await;
+        let bytes = body.map_err(|error| Failure::no_answer(format!("the answer broke off: {error}")))?.into_bytes();
+        // A store that does not know ranges sends everything.
+        let before = if is_part { 0 } else { start.min(bytes.len() as u64) };
+        let bytes = bytes.slice(before as usize..);
+        let length = end.saturating_sub(start);
+        if (bytes.len() as u64) < length || (is_part && bytes.len() as u64 > length) {
+            return Err(Failure::no_answer(format!("S3 sent {} of {length} bytes from {start} on", bytes.len())));
+        }
+        Ok(Some(bytes.slice(..length as usize)))
+    }
+
     /// One page below `prefix`: keys, folders, and where the next page starts.
     async fn page(&self, prefix: &str, from: &Begin<'_>, delimiter: Option<&str>) -> Result<Page, Failure> {
         let list = self.client().list_objects_v2().bucket(&self.bucket).prefix(self.full_key(prefix));
@@ -299,6 +323,14 @@ impl Store for S3Store {
 
     fn tail(&self, key: &str, bytes: u64) -> Result<Option<(Bytes, u64)>, StoreError> {
         self.read("read", key, self.limits.transfer(bytes), || self.fetch(key, Some(bytes)))
+    }
+
+    fn range(&self, key: &str, range: Range<u64>) -> Result<Option<Bytes>, StoreError> {
+        let length = range.end.saturating_sub(range.start);
+        if length == 0 {
+            return Ok(Some(Bytes::new()));
+        }
+        self.read("read", key, self.limits.transfer(length), || self.fetch_range(key, range.clone()))
     }
 
     fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Listed>, StoreError> {

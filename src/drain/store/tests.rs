@@ -90,6 +90,17 @@ fn leftovers_are_never_listed_and_go_when_they_are_old() {
 }
 
 #[test]
+fn a_range_is_all_of_it_or_damage() {
+    let (_dir, store) = folder();
+    store.create("t/a", bytes("0123456789")).unwrap();
+    assert_eq!(store.range("t/a", 2..6).unwrap().unwrap(), "2345");
+    assert_eq!(store.range("t/a", 10..10).unwrap().unwrap(), "");
+    assert_eq!(store.range("t/none", 0..1).unwrap(), None);
+    let short = store.range("t/a", 8..12).unwrap_err();
+    assert!(short.to_string().contains("it has no bytes 8 to 12"), "{short}");
+}
+
+#[test]
 fn keys_that_lead_out_of_the_folder_are_refused() {
     let (_dir, store) = folder();
     for key in ["", "/etc/x", "../x", "a/../../x", "a//b", "a/", ".tmp/x", "a/\0"] {

@@ -38,6 +38,20 @@ fn less_of_an_end_than_was_said_is_no_end() {
 }
 
 #[test]
+fn a_range_is_all_of_it_or_none() {
+    let s3 = scripted([Say::Answer(206, "content-range: bytes 2-5/10\r\n", "2345".to_owned())]);
+    assert_eq!(s3.store.range("t/a", 2..6).unwrap().unwrap(), "2345");
+    assert!(s3.requests.lock().unwrap()[0].head.contains("\r\nrange: bytes=2-5\r\n"));
+    let whole = || Say::Answer(200, "", "0123456789".to_owned());
+    assert_eq!(scripted([whole()]).store.range("t/a", 2..6).unwrap().unwrap(), "2345");
+    assert_eq!(scripted([whole()]).store.range("t/a", 8..12).unwrap_err().kind(), Kind::Retry);
+    let short = Say::Answer(206, "content-range: bytes 2-3/4\r\n", "23".to_owned());
+    assert_eq!(scripted([short]).store.range("t/a", 2..6).unwrap_err().kind(), Kind::Retry);
+    assert_eq!(scripted([error(404, "NoSuchKey")]).store.range("t/a", 2..6).unwrap(), None);
+    assert_eq!(scripted([]).store.range("t/a", 2..2).unwrap().unwrap(), "", "nothing is asked for");
+}
+
+#[test]
 fn half_a_list_is_none() {
     let list = |inner: &str| {
         let xml = format!("<ListBucketResult><Name>bucket</Name>{inner}</ListBucketResult>");
