@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use self::change::Asked;
 use super::{Context, Failure, chain, print_json, say};
-use crate::config::{Config, StoreTo};
-use crate::drain::leftover::leftover;
+use crate::config::{ColumnPath, Config, StoreTo};
+use crate::drain::leftover::{Leftover, leftover};
 use crate::drain::names::parse_key;
 use crate::drain::pin;
 use crate::drain::store::{self, Store};
@@ -47,6 +47,9 @@ struct Screen {
     /// Fields without a column, in the rows of the newest files that have a `_raw`.
     #[serde(skip_serializing_if = "Option::is_none")]
     raw: Option<Vec<Rare>>,
+    /// STRUCTs that look like maps of names to numbers, with the command that makes a MAP of each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    maps: Vec<LooksLikeMap>,
     /// One ready line per engine.
     read: BTreeMap<&'static str, String>,
 }
@@ -69,6 +72,12 @@ struct Rare {
     /// What its column would be; absent: its values have no type of a column, or several.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<String>,
+}
+
+#[derive(Serialize)]
+struct LooksLikeMap {
+    name: String,
+    fix: String,
 }
 
 /// Fields of `_raw` that are shown.
@@ -110,11 +119,17 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
         let (schema, added) = change::change(store.as_ref(), &table, &asked)?;
         (schema, Some(added))
     };
-    let raw = args.raw.then(|| rare(store.as_ref(), &table, &schema)).transpose()?;
+    let structs = schema.structs_of_numbers();
+    let found = (args.raw || !structs.is_empty())
+        .then(|| leftover(store.as_ref(), &table).map_err(|error| Failure::Failed(chain(&error))))
+        .transpose()?;
+    let raw = args.raw.then(|| found.as_ref().map(|found| rare(found, &schema)).unwrap_or_default());
+    let maps = structs.into_iter().filter(|path| found.as_ref().is_some_and(|found| found.survey.is_map(path)));
     let screen = Screen {
         version: schema.version(),
         added,
         raw,
+        maps: maps.map(|path| looks_like_map(&path, &table)).collect(),
         columns: columns(&schema),
         read: reading_lines(&config, &table, newest_file(store.as_ref(), &table).map_err(failed)?.as_deref()),
         table,
@@ -144,6 +159,12 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
             say(&format!("  {name}  {rows} rows  {}", kind.as_deref().unwrap_or("of no type that a column has")))?;
         }
     }
+    for LooksLikeMap { name, fix } in &screen.maps {
+        say(&format!(
+            "\n{name} looks like a map: its keys vary from row to row, and those without a column are in _raw. One MAP column beside it\n\
+             takes all of them from the next file on:\n  {fix}"
+        ))?;
+    }
     say("\nread it with")?;
     for (engine, line) in &screen.read {
         say(&format!("  {engine:8} {line}"))?;
@@ -152,16 +173,20 @@ pub fn run(context: &Context, args: Args) -> Result<(), Failure> {
 }
 
 /// What lives in `_raw`.
-fn rare(store: &dyn Store, table: &str, schema: &Schema) -> Result<Vec<Rare>, Failure> {
-    let found = leftover(store, table).map_err(|error| Failure::Failed(chain(&error)))?;
+fn rare(found: &Leftover, schema: &Schema) -> Vec<Rare> {
     let fields = found.survey.beyond(schema).into_iter().take(RARE_MAX);
-    Ok(fields
+    fields
         .map(|(path, rows, data_type)| Rare {
             name: path.to_string(),
             rows,
             kind: data_type.map(|data_type| data_type.to_string()),
         })
-        .collect())
+        .collect()
+}
+
+fn looks_like_map(path: &ColumnPath, table: &str) -> LooksLikeMap {
+    let fix = format!("weir schema {table} --pin '{path}=map<string, double>'");
+    LooksLikeMap { name: path.to_string(), fix }
 }
 
 /// Every column with the names that a query uses: `inputs.age`.
@@ -229,6 +254,14 @@ fn reading_lines(config: &Config, table: &str, newest: Option<&str>) -> BTreeMap
     let (folder, glob) = (format!("{root}/{table}"), format!("{root}/{table}/**/*.parquet"));
     BTreeMap::from([
         ("duckdb", format!("from read_parquet('{glob}', union_by_name = true, hive_partitioning = true)")),
+        // Its own types have no place for what is missing, and would make floats of such integers.
+        (
+            "pandas",
+            format!(
+                "import pandas, pyarrow.parquet; table = pandas.read_parquet('{folder}', partitioning=None, dtype_backend='pyarrow', \
+                 schema=pyarrow.parquet.read_schema('{newest}'))"
+            ),
+        ),
         (
             "polars",
             format!(

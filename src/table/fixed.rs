@@ -73,6 +73,29 @@ impl Schema {
         wanted.iter().filter_map(|(path, data_type)| self.conflict(path, data_type)).collect()
     }
 
+    /// STRUCTs of numbers alone, below `inputs` and `outputs`: where the records have a map, such as of labels to probabilities, and the first files
+    /// had too few rows to show it.
+    pub fn structs_of_numbers(&self) -> Vec<ColumnPath> {
+        fn collect(fields: &[Field], path: &[String], found: &mut Vec<ColumnPath>) {
+            for field in fields {
+                let Type::Struct(inner) = &field.data_type else { continue };
+                let is_current = find(fields, field.key()).is_some_and(|current| current.name == field.name);
+                let path = [path, &[field.key().to_owned()]].concat();
+                if is_current && inner.iter().all(|field| field.data_type == Type::Double) {
+                    found.push(ColumnPath::of(path));
+                } else if is_current {
+                    collect(inner, &path, found);
+                }
+            }
+        }
+        let mut found = Vec::new();
+        for place in PLACES {
+            let side: Vec<String> = place.prefix().split_terminator('.').map(str::to_owned).collect();
+            collect(self.fields(place), &side, &mut found);
+        }
+        found
+    }
+
     /// The column at a path, by the name that queries use, and its type.
     pub fn column(&self, path: &ColumnPath) -> Option<(String, &Type)> {
         let (place, keys) = place_of(path);
@@ -122,6 +145,8 @@ impl Schema {
             let fits = match (last, wanted) {
                 (false, _) => is_struct,
                 (true, Type::Struct(_)) => is_struct,
+                // A MAP is put beside it, and takes what comes from then on.
+                (true, Type::MapDouble) if is_struct => true,
                 (true, wanted) => field.data_type == *wanted,
             };
             if !fits {
@@ -151,7 +176,9 @@ fn insert(fields: &mut Vec<Field>, keys: &[String], data_type: &Type) {
     let [key, below @ ..] = keys else { return };
     let at = fields.iter().position(|field| field.key() == key).unwrap_or_else(|| {
         let data_type = if below.is_empty() { data_type.clone() } else { Type::Struct(Vec::new()) };
-        fields.push(Field { name: key.clone(), key: None, id: 0, data_type });
+        // With its key, a MAP may stand beside a STRUCT.
+        let beside = (data_type == Type::MapDouble).then(|| key.clone());
+        fields.push(Field { name: key.clone(), key: beside, id: 0, data_type });
         fields.len() - 1
     });
     if let Type::Struct(inner) = &mut fields[at].data_type {

@@ -308,7 +308,10 @@ impl Node {
         let slot = self.children.len();
         let quoted = serde_json::to_vec(key).expect("a string has a JSON form");
         self.children.push(Child { quoted, node });
-        self.lookup.insert(key.into(), slot);
+        if let Some(before) = self.lookup.insert(key.into(), slot) {
+            // A MAP beside a STRUCT takes the key's values; the other is null. No key is these bytes, which are no text.
+            self.children[before].quoted = vec![0xff; 3];
+        }
         // At first the schema's own order is expected.
         self.follow.push(slot + 1);
     }

@@ -9,14 +9,16 @@ use serde::{Deserialize, Serialize};
 
 use super::envelope::{self, Kind, Needed};
 
+mod merge;
+
+pub(super) use merge::find;
+use merge::{is_beside, merge_fields};
+
 /// Version of the JSON form.
 const FORM: u32 = 1;
 
 /// Levels of STRUCT, `inputs` itself counted.
 pub(super) const STRUCT_DEPTH_MAX: usize = 4;
-
-/// Columns that readers make of the folders' names.
-const FOLDERS: [&str; 2] = ["dt", "hour"];
 
 /// The columns of a table beyond the fixed ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,6 +200,7 @@ impl Schema {
         fn covered(mine: &[Field], theirs: &[Field]) -> bool {
             theirs.iter().all(|their| match (find(mine, their.key()).map(|mine| &mine.data_type), &their.data_type) {
                 (None, _) => false,
+                (Some(mine), _) if is_beside(mine, their) => false,
                 (Some(Type::Struct(mine)), Type::Struct(theirs)) => covered(mine, theirs),
                 // A pinned type wins: nothing is missing that could be added.
                 (Some(_), _) => true,
@@ -248,60 +251,6 @@ impl Schema {
         columns.extend(envelope::SYSTEM.map(|(name, kind, needed)| fixed(name, envelope::id(name), kind, needed)));
         ArrowSchema::new(columns)
     }
-}
-
-pub(super) fn find<'f>(fields: &'f [Field], key: &str) -> Option<&'f Field> {
-    fields.iter().find(|field| field.key() == key)
-}
-
-fn merge_fields(mine: &mut Vec<Field>, theirs: &[Field], next_id: &mut i32, top: bool) {
-    // Positions and folded names by hash: a schema may have a thousand columns.
-    let mut by_key: HashMap<String, usize> = HashMap::new();
-    let mut taken: std::collections::HashSet<String> = Default::default();
-    if top {
-        taken.extend(envelope::names().chain(FOLDERS).map(folded));
-    }
-    for (at, field) in mine.iter().enumerate() {
-        by_key.insert(field.key().to_owned(), at);
-        taken.insert(folded(&field.name));
-    }
-    for their in theirs {
-        if let Some(&at) = by_key.get(their.key()) {
-            if let (Type::Struct(mine), Type::Struct(theirs)) = (&mut mine[at].data_type, &their.data_type) {
-                merge_fields(mine, theirs, next_id, false);
-            }
-            continue;
-        }
-        let name = free_name(their.key(), &taken);
-        taken.insert(folded(&name));
-        let id = *next_id;
-        *next_id += their.data_type.ids();
-        let data_type = match &their.data_type {
-            Type::Struct(theirs) => {
-                let mut fields = Vec::new();
-                merge_fields(&mut fields, theirs, next_id, false);
-                Type::Struct(fields)
-            }
-            other => other.clone(),
-        };
-        by_key.insert(their.key().to_owned(), mine.len());
-        let key = (name != their.key()).then(|| their.key().to_owned());
-        mine.push(Field { name, key, id, data_type });
-    }
-}
-
-/// Names are equal for an engine that folds case: by the upper case for some (`K` is also the sign of Kelvin), by the lower case for others.
-fn folded(name: &str) -> String {
-    name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
-}
-
-/// A column name that no other has in any case: engines with SQL's names fold it.
-fn free_name(key: &str, taken: &std::collections::HashSet<String>) -> String {
-    let base = if key.is_empty() { "_empty" } else { key };
-    if !taken.contains(&folded(base)) {
-        return base.to_owned();
-    }
-    (2..).map(|n| format!("{base}_{n}")).find(|name| !taken.contains(&folded(name))).expect("numbers do not end")
 }
 
 fn with_id(field: ArrowField, id: i32) -> FieldRef {

@@ -10,7 +10,7 @@ use super::class::Class;
 use super::fixed::place_of;
 use super::schema::{Field, PLACES, Place, STRUCT_DEPTH_MAX, Schema, Type};
 use super::tell;
-use super::tree::{DECLARED_MAX, INPUTS, Node, OUTPUTS, ROOT, Rare, Tree};
+use super::tree::{DECLARED_MAX, INPUTS, MAP_KEYS_MIN, Node, OUTPUTS, ROOT, Rare, Tree};
 use crate::config::ColumnPath;
 use crate::source::Message;
 
@@ -20,6 +20,9 @@ const FORGET_EVERY_FULL: u64 = 16;
 
 /// New keys of one object that one row of several has; of more, none becomes a column. It may with the next file.
 const SUDDEN_KEYS_MAX: usize = 64;
+
+/// Columns of an object that looks like a map, and had columns before it did.
+const STRUCT_OF_MAP_MAX: usize = 64;
 
 /// `store.columns_max` unless told otherwise.
 const COLUMNS_MAX: usize = 1_000;
@@ -133,11 +136,7 @@ impl Survey {
     /// What the rows have at one place: how many of them, and the type of a column for it, if it can have one. However few they are; `None`: none.
     pub fn at(&self, path: &ColumnPath) -> Option<(u64, Option<Type>)> {
         let (place, keys) = place_of(path);
-        let at = PLACES.iter().position(|known| *known == place)?;
-        let mut node = [INPUTS, OUTPUTS, ROOT][at];
-        for key in keys {
-            node = *self.tree.nodes[node].lookup.get(key.as_str())? as usize;
-        }
+        let node = self.node(path)?;
         let Node { key, present, .. } = &self.tree.nodes[node];
         let above = path.keys().split_last().map_or(String::new(), |(_, above)| above.join("."));
         let above = if above.is_empty() { above } else { above + "." };
@@ -222,10 +221,13 @@ impl Survey {
             let data_type = match known.get(&**key) {
                 Some(field) => match &field.data_type {
                     Type::Struct(fields) if level < STRUCT_DEPTH_MAX => {
-                        match self.additions(child, fields, level + 1, &format!("{path}{key}."), needed, room) {
-                            grown if grown.is_empty() => None,
-                            grown => Some(Type::Struct(grown)),
-                        }
+                        let most = STRUCT_OF_MAP_MAX.saturating_sub(fields.len());
+                        let mut left = if self.is_map_by_now(child, fields) { most.min(*room) } else { *room };
+                        let before = left;
+                        let grown =
+                            self.additions(child, fields, level + 1, &format!("{path}{key}."), needed, &mut left);
+                        *room -= before - left;
+                        if grown.is_empty() { None } else { Some(Type::Struct(grown)) }
                     }
                     _ => None,
                 },
@@ -242,6 +244,36 @@ impl Survey {
             added.extend(data_type.map(|data_type| Field { name: key.to_string(), key: None, id: 0, data_type }));
         }
         added
+    }
+
+    /// Whether an object that has columns looks like a map of names to numbers by now: its rows disagree about the keys, or have only a few of many
+    /// columns each.
+    fn is_map_by_now(&self, node: usize, fields: &[Field]) -> bool {
+        let rows = self.tree.nodes[node].rows_with(Class::Object);
+        let present: u64 = self.tree.nodes[node]
+            .children
+            .iter()
+            .map(|child| u64::from(self.tree.nodes[*child as usize].present))
+            .sum();
+        let are_numbers = fields.iter().all(|field| field.data_type == Type::Double);
+        let few = fields.len() >= MAP_KEYS_MIN && present * 2 < rows * fields.len() as u64;
+        are_numbers && (few || self.tree.is_map(node))
+    }
+
+    /// Whether the object at a place looks like a map of names to numbers.
+    pub fn is_map(&self, path: &ColumnPath) -> bool {
+        let node = self.node(path);
+        node.is_some_and(|node| self.tree.nodes[node].decided() == Class::Object && self.tree.is_map(node))
+    }
+
+    fn node(&self, path: &ColumnPath) -> Option<usize> {
+        let (place, keys) = place_of(path);
+        let at = PLACES.iter().position(|known| *known == place)?;
+        let mut node = [INPUTS, OUTPUTS, ROOT][at];
+        for key in keys {
+            node = *self.tree.nodes[node].lookup.get(key.as_str())? as usize;
+        }
+        Some(node)
     }
 
     /// Whether so many keys are new and of one row only that they are names of something else, not of columns.

@@ -13,7 +13,7 @@ pub(super) const NODES_MAX: usize = 32_768;
 pub(super) const NAMES_BYTES_MAX: usize = 2 << 20;
 
 /// Fewer keys than this make columns, however they vary.
-const MAP_KEYS_MIN: u64 = 20;
+pub(super) const MAP_KEYS_MIN: usize = 20;
 
 /// Paths with a declared type.
 pub(super) const DECLARED_MAX: usize = 4_096;
@@ -96,6 +96,11 @@ impl Node {
         let numbers = u64::from(self.classes[Class::Number as usize]);
         let decided: u64 = CLASSES[1..].iter().map(|class| u64::from(self.classes[*class as usize])).sum();
         (numbers, decided - numbers)
+    }
+
+    /// Rows whose value is of this class.
+    pub fn rows_with(&self, class: Class) -> u64 {
+        u64::from(self.classes[class as usize])
     }
 
     /// The type that most rows have; of equals the earlier in `CLASSES`.
@@ -262,7 +267,7 @@ impl Tree {
             }
         }
         // As with a column's type: what few rows have does not decide.
-        keys >= MAP_KEYS_MIN && numbers > 0 && others * 100 <= present && common * 2 < present
+        keys >= MAP_KEYS_MIN as u64 && numbers > 0 && others * 100 <= present && common * 2 < present
     }
 
     /// Drops keys that are rare, and what is below them.

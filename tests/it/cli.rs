@@ -78,7 +78,7 @@ fn status_log_and_schema_speak_of_the_running_process() {
     assert_eq!(nowhere.status.code(), Some(1), "{}", words(&nowhere));
     assert!(!weir.dir.join("nowhere").exists(), "a look makes no folder");
     let schema = words(&weir.cli(&["schema", "m"]));
-    for part in ["inputs.x", "outputs.y", "duckdb", "polars", "pyarrow", "spark"] {
+    for part in ["inputs.x", "outputs.y", "duckdb", "pandas", "polars", "pyarrow", "spark"] {
         assert!(schema.contains(part), "{schema}");
     }
 }

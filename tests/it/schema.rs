@@ -11,7 +11,7 @@ use crate::support::s3::bucket;
 use crate::support::weir::{Weir, number};
 use crate::support::{parquet, python};
 
-const ENGINES: [&str; 3] = ["duckdb", "polars", "pyarrow"];
+const ENGINES: [&str; 4] = ["duckdb", "pandas", "polars", "pyarrow"];
 
 /// A weir with a table for each name, whose model answers with what it is sent; `more`: the rest of the configuration.
 fn weir(tables: &[&str], more: &str) -> Weir {
@@ -292,6 +292,42 @@ fn types_are_fixed_pinned_and_promoted_while_the_drain_runs() {
     assert_eq!((type_of(&now, "inputs.late"), type_of(&now, "inputs.blob")), (&json!("INT64"), &json!("BINARY")));
     assert!(weir.stderr().contains("says STRING for `inputs.blob`"), "{}", weir.stderr());
     read_all(&weir, &sent);
+}
+
+/// The first file of a table has a row only; that its labels are a map shows later, and the command that is printed makes it one.
+#[test]
+fn what_turns_out_to_be_a_map_is_told_and_made_one_by_the_printed_command() {
+    let weir = weir(&["churn"], "").start();
+    let mut sent = Sent::new();
+    post(&weir, &mut sent, "churn", &texts(&[r#"{"p":{"label_1":0.5,"label_2":0.25},"a":1}"#]));
+    weir.settle();
+    let few = schema(&weir, "churn");
+    assert_eq!((type_of(&few, "inputs.p.label_1"), few.get("maps")), (&json!("DOUBLE"), None));
+    post(&weir, &mut sent, "churn", &(0..60).map(best).collect::<Vec<_>>());
+    weir.settle();
+    let before = read_all(&weir, &sent)["churn"];
+    assert!(before > 0, "labels without a column are in _raw");
+    let found = schema(&weir, "churn");
+    let labels = found["columns"].as_array().expect("columns").iter();
+    assert!(
+        labels.filter(|column| column["name"].as_str().is_some_and(|name| name.starts_with("inputs.p."))).count() <= 64
+    );
+    let maps = found["maps"].as_array().expect("maps");
+    let names: Vec<&Value> = maps.iter().map(|map| &map["name"]).collect();
+    assert_eq!(names, ["inputs.p", "outputs.p"]);
+    for map in maps {
+        let fix = map["fix"].as_str().expect("a command");
+        let words = String::from_utf8(weir.cli(&["schema", "churn"]).stdout).expect("text");
+        assert!(words.contains(fix) && words.contains("looks like a map"), "{words}");
+        let (_, column) = fix.split_once("weir schema churn --pin ").expect("a command");
+        let pinned = weir.cli_json(&["schema", "churn", "--pin", column.trim_matches('\'')]);
+        let name = format!("{}_map", map["name"].as_str().expect("a name"));
+        assert_eq!((named(&pinned), type_of(&pinned, &name)), (vec![name.as_str()], &json!("MAP<STRING, DOUBLE>")));
+    }
+    post(&weir, &mut sent, "churn", &(60..120).map(best).collect::<Vec<_>>());
+    weir.settle();
+    assert_eq!(read_all(&weir, &sent)["churn"], before, "every label has its place now");
+    assert_eq!(schema(&weir, "churn").get("maps"), None);
 }
 
 /// The same on S3, with the process down.

@@ -57,7 +57,7 @@ pub(super) fn change(store: &dyn Store, table: &str, asked: &Asked) -> Result<(S
     let after = pin::grow_schema(store, table, wider).map_err(|error| failed(&error))?;
     // Somebody else may have been first, with other types.
     refuse(&after, table, &columns)?;
-    let added = columns.iter().filter(|(path, _)| before.column(path).is_none());
+    let added = columns.iter().filter(|(path, _)| before.column(path) != after.column(path));
     let added = added.filter_map(|(path, _)| after.column(path).map(|(name, _)| name)).collect();
     Ok((Schema::clone(&after), added))
 }

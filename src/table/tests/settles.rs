@@ -33,6 +33,70 @@ fn probabilities_of_labels_that_vary_are_one_map() {
     assert_eq!(entries.column(1).as_primitive::<Float64Type>().value(1), 0.2);
 }
 
+/// A first file of a row or two shows no map: its columns stay, and grow no further than a person would read; the rest is in `_raw`.
+#[test]
+fn a_struct_that_turns_out_to_be_a_map_does_not_eat_the_table_s_columns() {
+    let value = |row: u64| format!(r#"{{"outputs":{{"p":{{{}}},"label":"x","new":{row}}}}}"#, best(row));
+    let first = surveyed(&[message(0, r#"{"outputs":{"p":{"label_1":0.5,"label_2":0.25}}}"#)]);
+    let mut schema = Arc::new(first.propose(None).expect("a schema"));
+    assert!(matches!(output_type(&schema, "p"), Some(Type::Struct(fields)) if fields.len() == 2));
+    // Files of many rows, and files of one.
+    for rows in std::iter::once(0..300_u64).chain((300..900).map(|row| row..row + 1)) {
+        let messages: Vec<Message> = rows.map(|row| message(row, value(row))).collect();
+        if let Some(grown) = surveyed(&messages).propose(Some(&schema)) {
+            schema = Arc::new(grown);
+        }
+    }
+    let Some(Type::Struct(fields)) = output_type(&schema, "p") else { panic!("{schema:?}") };
+    assert_eq!(fields.len(), 64);
+    assert_eq!(schema.columns(), 64 + 3, "what stands beside it has its columns");
+    let messages: Vec<Message> = (0..300).map(|row| message(row, value(row))).collect();
+    assert!(surveyed(&messages).is_map(&"outputs.p".parse().expect("a path")));
+    assert_eq!(schema.structs_of_numbers(), ["outputs.p".parse().expect("a path")]);
+
+    // Asked for, a MAP stands beside it and takes the key's values.
+    let wanted = [("outputs.p".parse().expect("a path"), Type::MapDouble)];
+    assert_eq!(schema.conflicts(&wanted), []);
+    let with_map = Arc::new(schema.with(&wanted).expect("something new"));
+    assert_eq!(with_map.column(&wanted[0].0), Some(("outputs.p_map".to_owned(), &Type::MapDouble)));
+    assert!(with_map.with(&wanted).is_none() && with_map.conflicts(&wanted).is_empty());
+    assert!(surveyed(&messages).propose(Some(&with_map)).is_none(), "the STRUCT does not grow any more");
+    assert_eq!(with_map.structs_of_numbers(), []);
+    let file = write_with(&with_map, &messages, SETTINGS);
+    assert_eq!(file.raw_rows(), Vec::<usize>::new());
+    assert_eq!(file.column("outputs.p_map").as_map().value_length(7), 5);
+    assert_eq!(file.column("outputs.p").null_count(), 300);
+    // Whoever did not know of it merges his proposal into the same.
+    let other = schema.merge(&first.propose(None).expect("a schema"));
+    for merged in [with_map.merge(&other), other.merge(&with_map)] {
+        assert_eq!(merged.column(&wanted[0].0), Some(("outputs.p_map".to_owned(), &Type::MapDouble)));
+        assert_eq!(merged.columns(), with_map.columns());
+    }
+}
+
+/// The order in which keys came before is no reason to take a MAP's values for the STRUCT's.
+#[test]
+fn the_map_beside_a_struct_takes_every_value_whatever_comes_before() {
+    let first =
+        surveyed(&[message(0, r#"{"inputs":{"a":1,"p":{"x":1},"":2,"z":3}}"#)]).propose(None).expect("a schema");
+    let wanted = [("inputs.p".parse().expect("a path"), Type::MapDouble)];
+    let schema = Arc::new(first.with(&wanted).expect("something new"));
+    let values = [
+        r#"{"inputs":{"a":1,"p":{"x":1},"":2,"z":3}}"#,
+        r#"{"inputs":{"":2,"p":{"y":1},"a":1}}"#,
+        r#"{"inputs":{"a":1,"":2,"p":{},"z":3}}"#,
+        r#"{"inputs":{"p":null,"a":1}}"#,
+    ];
+    let file = write_with(&schema, &messages(&values), SETTINGS);
+    assert_eq!(file.raw_rows(), Vec::<usize>::new());
+    let column = file.column("inputs.p_map");
+    let map = column.as_map();
+    assert_eq!((0..4).map(|row| map.is_valid(row)).collect::<Vec<_>>(), [true, true, true, false]);
+    assert_eq!((map.value_length(0), map.value_length(1), map.value_length(2)), (1, 1, 0));
+    assert_eq!(file.column("inputs.p").null_count(), 4);
+    assert_eq!(file.doubles("inputs._empty"), [Some(2.0), Some(2.0), Some(2.0), None]);
+}
+
 /// The same as one of two thousand labels in rows enough that the survey forgets keys meanwhile.
 #[test]
 fn a_map_is_one_also_where_the_keys_were_forgotten() {

@@ -34,6 +34,15 @@ def with_pyarrow(line):
     return scope["table"].to_pylist()
 
 
+def with_pandas(line):
+    import pandas
+
+    scope = {}
+    exec(line, scope)
+    rows = scope["table"].to_dict("records")
+    return [{name: None if value is pandas.NA else value for name, value in row.items()} for row in rows]
+
+
 def with_spark(line):
     from pyspark.sql import SparkSession
 
@@ -41,7 +50,7 @@ def with_spark(line):
     return [row.asDict(recursive=True) for row in eval(line, {"spark": spark}).collect()]
 
 
-READERS = {"duckdb": with_duckdb, "polars": with_polars, "pyarrow": with_pyarrow, "spark": with_spark}
+READERS = {"duckdb": with_duckdb, "pandas": with_pandas, "polars": with_polars, "pyarrow": with_pyarrow, "spark": with_spark}
 
 
 def as_json(value, kind):
