@@ -1,8 +1,6 @@
 //! Feedback through the real binary: what is posted at a route's feedback path is a row of a table of its own, joined with the
 //! predictions by the README's own words; or it is refused, or counted.
 
-use std::collections::HashSet;
-
 use serde_json::{Value, json};
 
 use crate::kafka_path::read_topic_as;
@@ -18,12 +16,12 @@ const CONTROL: &str = "control-5be2f0-kept-as-it-is";
 
 const README: &str = include_str!("../../README.md");
 
-fn deployment(model: &Model, more: &str) -> Weir {
+pub fn deployment(model: &Model, more: &str) -> Weir {
     Weir::new(&format!("routes: {{ churn: {{ upstream: {}, feedback: /feedback }} }}\n{more}", model.url()))
 }
 
 /// Predicts; the answer's `x-weir-id`.
-fn predict(client: &mut Client, body: &Value) -> String {
+pub fn predict(client: &mut Client, body: &Value) -> String {
     let answer = client.post("/echo", body.to_string().as_bytes()).expect("an answer");
     assert_eq!(answer.status, 200);
     answer.header("x-weir-id").expect("x-weir-id").to_owned()
@@ -276,75 +274,4 @@ fn what_a_process_held_when_it_died_is_counted_as_a_crash() {
     let (status, report) = weir.settle();
     assert_eq!((number(&status, "/feedback/seen"), number(&status, "/feedback/dropped/crash")), (3, 2), "{status:#}");
     assert_eq!(report["tables"]["churn.feedback"]["rows"], json!(1));
-}
-
-/// Posts feedback until the process dies; what was taken, by its ids.
-fn feed(weir: &Weir, client_number: u64, call: String) -> std::thread::JoinHandle<(u64, Vec<String>)> {
-    let address = weir.address();
-    std::thread::spawn(move || {
-        let mut client = Client::new(address);
-        let (mut tried, mut taken) = (0, Vec::new());
-        for n in 0_u64.. {
-            let id = |row: u64| format!("{call}_{}", client_number * 100_000_000 + n * 10 + row);
-            let said: Vec<Value> = (0..1 + n % 3).map(|row| json!({"id": id(row), "truth": row})).collect();
-            tried += said.len() as u64;
-            match post_or_end(&mut client, &Value::Array(said)) {
-                Some(answer) => {
-                    assert_eq!(answer.status, 202, "{}", answer.json());
-                    taken.extend(
-                        answer.json()["ids"]
-                            .as_array()
-                            .expect("ids")
-                            .iter()
-                            .map(|id| id.as_str().expect("an id").to_owned()),
-                    );
-                }
-                None => break,
-            }
-        }
-        (tried, taken)
-    })
-}
-
-fn post_or_end(client: &mut Client, body: &Value) -> Option<Answer> {
-    client.post("/feedback", body.to_string().as_bytes()).ok()
-}
-
-#[test]
-fn what_was_answered_survives_kill_9_and_the_rest_is_counted() {
-    let model = Model::start();
-    let mut weir = deployment(&model, "store: { roll: { size: 64KiB, every: 1s } }\n").start();
-    let call = predict(&mut weir.client(), &json!({"x": 1}));
-    let (mut tried, mut taken) = (0, Vec::new());
-    for life in 0..6 {
-        if life > 0 {
-            weir.up();
-        }
-        balanced(&weir.status());
-        let before = number(&weir.status(), "/feedback/logged");
-        let clients: Vec<_> = (0..3).map(|client| feed(&weir, life * 3 + client, call.clone())).collect();
-        until("feedback is logged", || number(&weir.status(), "/feedback/logged") > before + 40);
-        weir.kill();
-        for client in clients {
-            let (more, ids) = client.join().expect("a client");
-            tried += more;
-            taken.extend(ids);
-        }
-    }
-    weir.up();
-    let (status, report) = weir.settle();
-    let (seen, logged) = (number(&status, "/feedback/seen"), number(&status, "/feedback/logged"));
-    let crashed = status.pointer("/feedback/dropped/crash").and_then(Value::as_u64).unwrap_or(0);
-    assert_eq!(seen, logged + crashed, "{status:#}");
-    assert!(
-        seen <= tried && logged >= taken.len() as u64,
-        "{seen} of {tried} seen, {logged} logged, {} answered",
-        taken.len()
-    );
-    assert_eq!(report["tables"]["churn.feedback"]["rows"], json!(logged));
-    let stored = parquet::column(&weir.parquet().join("churn.feedback"), "id");
-    let unique: HashSet<&String> = stored.iter().collect();
-    assert_eq!((stored.len(), unique.len()), (logged as usize, logged as usize), "a feedback is stored twice");
-    assert!(taken.iter().all(|id| unique.contains(id)), "an answered feedback is not stored");
-    assert_eq!(number(&status, "/calls/seen"), 1);
 }

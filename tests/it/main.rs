@@ -14,6 +14,7 @@ mod damaged;
 mod deleted;
 mod exhausted;
 mod feedback;
+mod feedback_kills;
 mod foreign;
 mod foreign_apps;
 mod growth;
