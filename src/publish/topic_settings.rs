@@ -13,6 +13,8 @@ pub(crate) struct Settings {
     pub cleanup_policy: Option<String>,
     pub max_message_bytes: Option<u64>,
     pub min_insync_replicas: Option<u32>,
+    /// Negative: without end.
+    pub retention_bytes: Option<i64>,
     /// Negative: for ever.
     pub retention_ms: Option<i64>,
     pub timestamp_type: Option<String>,
@@ -26,6 +28,7 @@ impl Settings {
             cleanup_policy: value("cleanup.policy"),
             max_message_bytes: number("max.message.bytes").and_then(|n| u64::try_from(n).ok()),
             min_insync_replicas: number("min.insync.replicas").and_then(|n| u32::try_from(n).ok()),
+            retention_bytes: number("retention.bytes"),
             retention_ms: number("retention.ms"),
             timestamp_type: value("message.timestamp.type"),
         }
@@ -101,6 +104,13 @@ pub(crate) fn findings(
             say(false, what, alter(&format!("retention.ms={}", least.as_millis())));
         }
     }
+    if let Some(bytes) = settings.retention_bytes.filter(|bytes| *bytes >= 0) {
+        let what = format!(
+            "topic `{topic}` keeps {bytes} bytes of each partition (retention.bytes), however young the rest is: a drain that is further behind \
+             loses rows"
+        );
+        say(false, what, alter("retention.bytes=-1"));
+    }
     if let Some(least) = settings.min_insync_replicas {
         if least > replicas {
             let what = format!(
@@ -163,6 +173,7 @@ mod tests {
                 "cleanup.policy" => "delete",
                 "max.message.bytes" => "1048588",
                 "min.insync.replicas" => "2",
+                "retention.bytes" => "-1",
                 "retention.ms" => "604800000",
                 "message.timestamp.type" => "LogAppendTime",
                 _ => return None,
@@ -204,6 +215,7 @@ mod tests {
         let cases = [
             (Settings { max_message_bytes: Some(900_000), ..good() }, "--add-config max.message.bytes=904096"),
             (Settings { retention_ms: Some(3_600_000), ..good() }, "--add-config retention.ms=604800000"),
+            (Settings { retention_bytes: Some(1 << 20), ..good() }, "--add-config retention.bytes=-1"),
             (Settings { min_insync_replicas: Some(1), ..good() }, "--add-config min.insync.replicas=2"),
             (Settings { min_insync_replicas: Some(3), ..good() }, "--add-config min.insync.replicas=2"),
             (Settings { min_insync_replicas: Some(4), ..good() }, "--add-config min.insync.replicas=2"),
