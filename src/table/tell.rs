@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::number::{self, Number};
 use super::walk::{self, Visitor};
-use crate::record::wire::decode::{self, JsonText, Listener};
+use crate::record::wire::decode;
+use crate::record::wire::listen::{JsonText, Listener};
 use crate::source::{ContentType, Message};
 
 /// The key under which `_raw` keeps fields of a protobuf message that this version does not know: their bytes, as base64.

@@ -4,6 +4,7 @@ use super::*;
 use crate::config::Format;
 use crate::record::wire::decode;
 use crate::record::wire::lighter::{Lighter, lighter};
+use crate::record::wire::listen::JsonText;
 
 /// A call with everything that can be long.
 fn long() -> Call {
@@ -26,7 +27,7 @@ fn read(content_type: ContentType, message: Vec<u8>) -> serde_json::Value {
         ContentType::Json => strict(vec![message]).remove(0),
         ContentType::Protobuf => {
             let mut text = Vec::new();
-            decode::tell(&message, &mut decode::JsonText(&mut text)).expect("a record");
+            decode::tell(&message, &mut JsonText(&mut text)).expect("a record");
             strict(vec![text]).remove(0)
         }
     }

@@ -8,7 +8,8 @@ use super::schema::prediction;
 use super::*;
 use crate::config::Format;
 use crate::protocol::{self, Value};
-use crate::record::wire::decode::{self, JsonText};
+use crate::record::wire::decode;
+use crate::record::wire::listen::JsonText;
 
 /// The protobuf messages of a call.
 pub(crate) fn protobuf(call: &Call) -> Vec<Vec<u8>> {

@@ -5,11 +5,11 @@
 //! kind or several, a known field of another wire type are damage, and the caller keeps the bytes. Fields that this version
 //! does not know are handed back as they are.
 
-use std::borrow::Cow;
-
 use jiff::Timestamp;
 
-use super::protobuf::{ITEMS, LEVELS_MAX, WireType, entry, kind, time};
+use super::fields::{Damaged, Raw, Reader, damaged};
+use super::listen::Listener;
+use super::protobuf::{ITEMS, LEVELS_MAX, entry, kind, time};
 use super::{FIELDS, Kind, OF_PREDICTION, json};
 use crate::protocol::value::{spelled, widened};
 use crate::protocol::{self, Object, Value};
@@ -20,41 +20,6 @@ const JSON_DEPTH_MAX: usize = 512;
 /// Fields, the first ones, that the form of a prediction always has, and that of feedback.
 const ALWAYS: usize = 5;
 const ALWAYS_OF_FEEDBACK: usize = 1;
-
-/// Is told what stands in a message, as if it were JSON.
-pub trait Listener {
-    fn key(&mut self, key: &str);
-    fn null(&mut self);
-    fn boolean(&mut self, value: bool);
-    fn integer(&mut self, value: i64);
-    fn unsigned(&mut self, value: u64);
-    fn double(&mut self, value: f64);
-    /// A double that is told as an integer if it has no fraction.
-    fn milliseconds(&mut self, value: f64) {
-        // Far below this every double is a whole number.
-        if value.fract() == 0.0 && (0.0..1e15).contains(&value) {
-            self.unsigned(value as u64)
-        } else {
-            self.double(value)
-        }
-    }
-    /// A number of JSON's grammar, digit by digit.
-    fn number(&mut self, digits: &str);
-    fn string(&mut self, value: &str);
-    fn begin_object(&mut self);
-    fn end_object(&mut self);
-    fn begin_list(&mut self);
-    fn end_list(&mut self);
-}
-
-/// Why the bytes are no record.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Damaged(Cow<'static, str>);
-
-fn damaged<T>(what: impl Into<Cow<'static, str>>) -> Result<T, Damaged> {
-    Err(Damaged(what.into()))
-}
 
 fn another_type<T>(name: &str) -> Result<T, Damaged> {
     damaged(format!("field {name} has another wire type"))
@@ -359,146 +324,4 @@ fn utf8(bytes: &[u8]) -> Result<&str, Damaged> {
 
 fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
-}
-
-/// A field's value, undecoded.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Raw<'m> {
-    Varint(u64),
-    Fixed64(u64),
-    Bytes(&'m [u8]),
-    Fixed32,
-}
-
-/// What is left of a message.
-struct Reader<'m>(&'m [u8]);
-
-impl<'m> Reader<'m> {
-    /// The next field and its number; `None` at the end.
-    fn field(&mut self) -> Result<Option<(u32, Raw<'m>)>, Damaged> {
-        if self.0.is_empty() {
-            return Ok(None);
-        }
-        let tag = self.varint()?;
-        let number = match u32::try_from(tag >> 3) {
-            Ok(number @ 1..0x2000_0000) => number,
-            _ => return damaged("a field has an impossible number"),
-        };
-        const VARINT: u64 = WireType::Varint as u64;
-        const FIXED64: u64 = WireType::Fixed64 as u64;
-        const BYTES: u64 = WireType::Bytes as u64;
-        const FIXED32: u64 = WireType::Fixed32 as u64;
-        let raw = match tag & 7 {
-            VARINT => Raw::Varint(self.varint()?),
-            FIXED64 => match self.take(8)?.try_into() {
-                Ok(bytes) => Raw::Fixed64(u64::from_le_bytes(bytes)),
-                Err(_) => return damaged("the message is cut"),
-            },
-            BYTES => {
-                let length = self.varint()?;
-                Raw::Bytes(self.take(length)?)
-            }
-            FIXED32 => {
-                self.take(4)?;
-                Raw::Fixed32
-            }
-            other => return damaged(format!("field {number} has wire type {other}")),
-        };
-        Ok(Some((number, raw)))
-    }
-
-    fn take(&mut self, length: u64) -> Result<&'m [u8], Damaged> {
-        let split = usize::try_from(length).ok().and_then(|length| self.0.split_at_checked(length));
-        let Some((taken, rest)) = split else { return damaged("the message is cut") };
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn varint(&mut self) -> Result<u64, Damaged> {
-        let mut value = 0_u64;
-        for (at, byte) in self.0.iter().enumerate().take(10) {
-            if at == 9 && *byte > 1 {
-                break;
-            }
-            value |= u64::from(byte & 0x7f) << (7 * at);
-            if byte & 0x80 == 0 {
-                self.0 = &self.0[at + 1..];
-                return Ok(value);
-            }
-        }
-        damaged(if self.0.len() < 10 { "the message is cut" } else { "a varint is too long" })
-    }
-}
-
-/// Writes what it hears as JSON text.
-pub struct JsonText<'o>(pub &'o mut Vec<u8>);
-
-impl JsonText<'_> {
-    /// The comma before a value or key, where one is due.
-    fn part(&mut self) {
-        if !matches!(self.0.last(), None | Some(b'{' | b'[' | b':')) {
-            self.0.push(b',');
-        }
-    }
-}
-
-impl Listener for JsonText<'_> {
-    fn key(&mut self, key: &str) {
-        self.part();
-        json::text(self.0, key);
-        self.0.push(b':');
-    }
-
-    fn null(&mut self) {
-        self.part();
-        self.0.extend_from_slice(b"null");
-    }
-
-    fn boolean(&mut self, value: bool) {
-        self.part();
-        self.0.extend_from_slice(if value { b"true" } else { b"false" });
-    }
-
-    fn integer(&mut self, value: i64) {
-        self.part();
-        self.0.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-    }
-
-    fn unsigned(&mut self, value: u64) {
-        self.part();
-        json::integer(self.0, value);
-    }
-
-    fn double(&mut self, value: f64) {
-        self.part();
-        json::double(self.0, value);
-    }
-
-    fn number(&mut self, digits: &str) {
-        self.part();
-        self.0.extend_from_slice(digits.as_bytes());
-    }
-
-    fn string(&mut self, value: &str) {
-        self.part();
-        json::text(self.0, value);
-    }
-
-    fn begin_object(&mut self) {
-        self.part();
-        self.0.push(b'{');
-    }
-
-    fn end_object(&mut self) {
-        self.0.push(b'}');
-    }
-
-    fn begin_list(&mut self) {
-        self.part();
-        self.0.push(b'[');
-    }
-
-    fn end_list(&mut self) {
-        self.0.push(b']');
-    }
 }

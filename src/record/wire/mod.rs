@@ -3,8 +3,10 @@
 //! have no value. The order is fixed, so that readers may guess the next key; a field's place is its protobuf number.
 
 pub mod decode;
+mod fields;
 pub mod json;
 pub mod lighter;
+pub mod listen;
 mod protobuf;
 
 use jiff::Timestamp;
