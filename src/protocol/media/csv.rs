@@ -96,7 +96,7 @@ fn cell(text: &str, row: usize) -> Result<(Value<'_>, CellEnd, &str), Problem> {
 }
 
 fn end_of_cell(text: &str) -> (&str, CellEnd, &str) {
-    match text.find([',', '\n', '\r']) {
+    match memchr::memchr3(b',', b'\n', b'\r', text.as_bytes()) {
         None => (text, CellEnd::Row, ""),
         Some(at) => {
             let (cell, rest) = text.split_at(at);
