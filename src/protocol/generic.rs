@@ -28,7 +28,7 @@ const BATCH_KEYS: [&str; 9] =
 const AZURE: [&str; 2] = ["Inputs", "Results"];
 
 /// What the payloads of an event stream are called that no protocol assembles.
-const EVENTS: &str = "events";
+pub const EVENTS: &str = "events";
 
 /// Keys of an answer that say no more than "here they are": their scalars are called `prediction`.
 const ANSWER_KEYS: [&str; 11] = [

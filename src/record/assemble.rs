@@ -86,6 +86,10 @@ pub fn parse<'a>(call: &'a Call, copies: &'a Copies, told: Option<&'a Learned>) 
     let duplicate_keys =
         duplicate_keys([repeated(&matter.request, &sights[0]), repeated(&matter.response, &sights[1])]);
     let named = redact::Named::of(&matter, &route.redact);
+    let sides = [&matter.request, &matter.response];
+    let is_table = sides.map(|side| side.form == media::Form::Csv);
+    // Nobody reads what is no answer.
+    let unread = [matter.request.value.is_err(), matter.answered && matter.response.value.is_err()];
     let event_id = matter.request.event_id.take();
     let mut reading = (form.read)(matter);
     if !route.redact.is_empty() {
@@ -94,7 +98,10 @@ pub fn parse<'a>(call: &'a Call, copies: &'a Copies, told: Option<&'a Learned>) 
     if reading.client_id.is_none() {
         reading.client_id = event_id.map(|id| ClientId { keys: &["id"], id });
     }
+    redact::withhold_unread(&mut reading, &route.redact, unread);
+    redact::withhold_headed(&mut reading, &route.redact, is_table);
     redact::withhold_taken(&mut reading, &named);
+    redact::forget_model(&mut reading, &route.redact);
     let mut want = None;
     for side in [Side::Inputs, Side::Outputs] {
         let list = record.side(side).rows.as_ref().and_then(|keys| keys.last()).map(String::as_str);
@@ -266,9 +273,12 @@ fn trace_id(head: &HeaderMap) -> Option<String> {
     valid.then(|| trace.to_ascii_lowercase())
 }
 
+/// Keys that occur twice in one object, in `metadata`.
+pub const DUPLICATE_KEYS: &str = "duplicate_keys";
+
 /// Names in `metadata` that are weir's own. Of these, of kept headers' names, and of what begins like an answer's header, a
 /// client's tag is left out even where weir has nothing to say: nobody could tell it from weir's.
-const OWN_WORDS: [&str; 5] = ["duplicate_keys", "layout", "model_asked", "request_hmac", "response_hmac"];
+const OWN_WORDS: [&str; 5] = [DUPLICATE_KEYS, "layout", "model_asked", "request_hmac", "response_hmac"];
 /// Begins the names of an answer's headers.
 const ANSWER_HEADER: &str = "response.";
 
@@ -294,8 +304,10 @@ fn metadata(
             }
         }
     }
+    let is_redacted =
+        |name: &str| call.route.redact.iter().any(|rule| rule.keys.iter().any(|key| key.eq_ignore_ascii_case(name)));
     for (name, value) in &call.tags {
-        if !is_taken(name, &call.route.capture.headers) {
+        if !is_taken(name, &call.route.capture.headers) && !is_redacted(name) {
             set(name.clone(), value.clone());
         }
     }
@@ -311,7 +323,7 @@ fn metadata(
         }
     }
     if !duplicate_keys.is_empty() {
-        set("duplicate_keys".to_owned(), shorten(duplicate_keys.join(","), CLIENT_ID_BYTES_MAX));
+        set(DUPLICATE_KEYS.to_owned(), shorten(duplicate_keys.join(","), CLIENT_ID_BYTES_MAX));
     }
     if let Some(asked) = model_asked {
         set("model_asked".to_owned(), asked);

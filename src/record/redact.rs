@@ -4,7 +4,8 @@
 //! Fails closed: on a route with rules no body is ever stored, and of a side that was not parsed whole, and of every
 //! error answer with its text, only the length and an HMAC-SHA256 stay. A body in which names may be values, so that no rule
 //! could find them, is not parsed to begin with: [`withhold`]. A side of which a rule's name is in the body and in no row is
-//! withheld too: [`withhold_taken`].
+//! withheld too: [`withhold_taken`]. So is an upload that is only described ([`withhold_unread`]) and a table whose names may be values
+//! ([`withhold_headed`]).
 //!
 //! A rule's path starts at a row. A batch that could not be split is one row whose lists hold the rows, so a path is also
 //! followed from each element of a list at the top (and of columns at the top), and from everywhere in a row where it leads
@@ -18,6 +19,7 @@ mod mask;
 mod paths;
 mod rule_names;
 mod taken;
+mod texts;
 
 use std::borrow::Cow;
 
@@ -26,13 +28,16 @@ use columns::Given;
 use hidden::{Hides, Unnamed};
 pub use taken::Named;
 
+use super::assemble::DUPLICATE_KEYS;
 use super::body::Copies;
 use super::call::Call;
-use super::prediction::Predictions;
+use super::prediction::{Envelope, Prediction, Predictions};
 use crate::config::{Bodies, RedactAction, RedactRule, Side, VersionFrom};
 use crate::gateway::exchange::Origin;
-use crate::protocol::names::Names;
+use crate::protocol::media::{Form, TEXT};
+use crate::protocol::names::{Names, ROWS};
 use crate::protocol::{self, Applied, Columns, NamesIn, Object, ParseStatus, Problem, Reading, Value};
+use crate::protocol::{anthropic, generic, ollama, openai};
 
 /// Why a side is withheld of which a rule could not be followed.
 const NO_COLUMN: &str = "a rule's name is no column; `weir map` shows the columns";
@@ -54,7 +59,12 @@ pub fn withhold(body: &mut protocol::Side<'_>, rules: &[RedactRule], side: Side)
         return None;
     }
     let Ok(value) = &body.value else { return None };
-    match hidden::hides_names(value, rules, side)? {
+    let hides = hidden::hides_names(value, rules, side);
+    // A plain text has no names, and so no field of a rule but all of it.
+    let is_text = body.form == Form::Text && side == Side::Inputs;
+    let is_for_all = |rule: &RedactRule| rule.side == side && rule.keys[0] == TEXT;
+    let text = value.get(&[TEXT]).filter(|_| is_text && !rules.iter().any(is_for_all));
+    match hides.or_else(|| hidden::hides_names(text?, rules, side))? {
         Hides::Positions(why) => Some(why),
         Hides::Always(why) => {
             let problem = Problem::new(ParseStatus::Unsupported, format!("redaction could miss a field here: {why}"));
@@ -173,6 +183,43 @@ fn withhold_side(reading: &mut Reading<'_>, side: Side, why: &str) {
     });
 }
 
+/// Withholds the sides that were not read as any value, whatever a protocol says of them: of an upload its unkeyed hash. `unread`: which.
+pub fn withhold_unread(reading: &mut Reading<'_>, rules: &[RedactRule], unread: [bool; 2]) {
+    for (unread, side) in unread.into_iter().zip([Side::Inputs, Side::Outputs]) {
+        if unread && reading.whole[side as usize] && !rules.is_empty() {
+            withhold_side(reading, side, "a form that weir does not read");
+        }
+    }
+}
+
+/// Withholds the sides of tables whose first row was taken for names, where rules are for positions: it may be a row like the others.
+pub fn withhold_headed(reading: &mut Reading<'_>, rules: &[RedactRule], is_table: [bool; 2]) {
+    for (is_table, side) in is_table.into_iter().zip([Side::Inputs, Side::Outputs]) {
+        let names = Names::of(side);
+        let by_position = |rule: &RedactRule| rule.side == side && names.is_unnamed(&rule.keys[0]);
+        let is_headed = |fields: &Object<'_>| match fields.as_slice() {
+            [(key, Value::List(rows))] if key == ROWS => rows.iter().any(Value::is_object),
+            fields => fields.iter().any(|(key, _)| key != names.list() && names.given(key).is_none()),
+        };
+        let mut rows = reading.rows.iter().map(|row| if side == Side::Inputs { &row.inputs } else { &row.outputs });
+        if is_table && rules.iter().any(by_position) && rows.any(is_headed) {
+            withhold_side(reading, side, "a rule for a position, in a table with names");
+        }
+    }
+}
+
+/// Forgets the model and its version where they are copies of what a rule is for.
+pub fn forget_model(reading: &mut Reading<'_>, rules: &[RedactRule]) {
+    let language = [openai::NAME, anthropic::NAME, ollama::NAME].contains(&reading.protocol);
+    if language && covers(rules, Side::Inputs, &["model"]) {
+        reading.model = None;
+    }
+    let places: [&[&str]; 3] = [&["model"], &["model_version"], &["meta", "requestPath"]];
+    if places.iter().any(|keys| covers(rules, Side::Outputs, keys)) {
+        reading.version = None;
+    }
+}
+
 /// Applies the route's rules to all that would be kept. `key` makes the HMACs.
 pub fn redact(predictions: &mut Predictions<'_>, call: &Call, copies: &Copies, facts: &Facts<'_>, key: &[u8]) {
     let rules = facts.rules.as_ref();
@@ -189,7 +236,11 @@ pub fn redact(predictions: &mut Predictions<'_>, call: &Call, copies: &Copies, f
             row.inputs.clear();
         }
         if response_open {
-            apply(rules, Side::Outputs, &mut row.outputs);
+            // Pieces of a stream that nobody put together: each is short enough, and looks like nothing.
+            let in_pieces = predictions.envelope.streamed
+                && row.outputs.iter().any(|(key, value)| (key == generic::EVENTS || key == ROWS) && value.is_list());
+            let rules = if in_pieces { Cow::Owned(without_texts(rules)) } else { Cow::Borrowed(rules) };
+            apply(&rules, Side::Outputs, &mut row.outputs);
         } else {
             row.outputs.clear();
         }
@@ -202,11 +253,16 @@ pub fn redact(predictions: &mut Predictions<'_>, call: &Call, copies: &Copies, f
     {
         envelope.client_request_id = None;
     }
-    if let Some(VersionFrom::Response(keys)) = &call.route.version
-        && (covers(rules, Side::Outputs, keys) || !response_open)
-    {
+    let in_path = |version: &str| call.path.split('/').any(|segment| segment == version);
+    let is_said = match &call.route.version {
+        Some(VersionFrom::Response(keys)) => covers(rules, Side::Outputs, keys) || !response_open,
+        Some(VersionFrom::Fixed(_) | VersionFrom::Header(_)) => false,
+        None => !response_open,
+    };
+    if is_said && !envelope.model_version.as_deref().is_some_and(in_path) {
         envelope.model_version = None;
     }
+    keep_known_names(rules, envelope, &predictions.rows);
     // The gateway's own sentences quote no body; a model's error text does.
     if call.origin == Origin::Model && call.error.is_none() {
         envelope.error = None;
@@ -220,6 +276,31 @@ pub fn redact(predictions: &mut Predictions<'_>, call: &Call, copies: &Copies, f
             envelope.metadata.push((name.to_owned(), hmac(key, &copy.passed)));
         }
     }
+}
+
+/// Of the keys that occur twice, keeps those that stand in a row or in a rule: others are part of what is not kept.
+fn keep_known_names(rules: &[RedactRule], envelope: &mut Envelope<'_>, rows: &[Prediction<'_>]) {
+    let Some(at) = envelope.metadata.iter().position(|(name, _)| name == DUPLICATE_KEYS) else { return };
+    let is_known = |name: &&str| {
+        rules.iter().any(|rule| rule.keys.iter().any(|key| key == name))
+            || rows.iter().any(|row| [&row.inputs, &row.outputs].iter().any(|fields| columns::has_key(fields, &[name])))
+    };
+    let known: Vec<&str> = envelope.metadata[at].1.split(',').filter(is_known).collect();
+    match known.join(",") {
+        known if known.is_empty() => {
+            envelope.metadata.remove(at);
+        }
+        known => envelope.metadata[at].1 = known,
+    }
+}
+
+/// The rules, with those that leave a part of a text leaving nothing.
+fn without_texts(rules: &[RedactRule]) -> Vec<RedactRule> {
+    let action = |rule: &RedactRule| match &rule.action {
+        RedactAction::Mask(_) | RedactAction::Truncate(_) => RedactAction::Drop,
+        action => action.clone(),
+    };
+    rules.iter().map(|rule| RedactRule { action: action(rule), ..rule.clone() }).collect()
 }
 
 /// Applies rules to the truth of a feedback, which stands where an output would: an object's fields are a row's, a list's items have
@@ -298,6 +379,14 @@ fn retype(rules: &[RedactRule], types: &mut Vec<(Cow<'_, str>, &'static str)>) {
 /// Applies the rules of one side to one row.
 fn apply(rules: &[RedactRule], side: Side, fields: &mut Object<'_>) {
     for rule in rules.iter().filter(|rule| rule.side == side) {
-        copies::apply(rule, fields, |fields, change| paths::in_row(&rule.keys, Names::of(side), fields, change));
+        copies::apply(rule, fields, |fields, change| {
+            paths::in_row(&rule.keys, Names::of(side), fields, change);
+            // What a chat's message calls as its answer calls something else.
+            let renamed = format!("message_{}", rule.keys[0]);
+            if side == Side::Outputs && fields.iter().any(|(key, _)| *key == renamed) {
+                let keys: Vec<String> = std::iter::once(renamed).chain(rule.keys[1..].iter().cloned()).collect();
+                paths::in_row(&keys, Names::of(side), fields, change);
+            }
+        });
     }
 }

@@ -23,6 +23,7 @@ mod properties;
 pub(crate) mod protobuf;
 mod redaction;
 mod redaction_actions;
+mod redaction_attacks;
 mod redaction_canaries;
 mod feedback;
 mod feedback_protobuf;

@@ -134,6 +134,14 @@ fn bare_point(cell: &str) -> Option<f64> {
     if is_one { cell.parse().ok() } else { None }
 }
 
+/// A name without the blanks around it, as after the comma in `a, b`.
+fn trimmed<'a>(name: &Cow<'a, str>) -> Cow<'a, str> {
+    match name {
+        Cow::Borrowed(name) => Cow::Borrowed(name.trim()),
+        Cow::Owned(name) => Cow::Owned(name.trim().to_owned()),
+    }
+}
+
 /// What pandas calls a first column without a name.
 const INDEX: &str = "Unnamed: 0";
 
@@ -145,7 +153,7 @@ pub fn header<'a>(rows: &[Value<'a>], answers: Option<usize>) -> Option<Vec<Cow<
         .iter()
         .enumerate()
         .map(|(place, cell)| match cell {
-            Value::Text(name) if !name.trim().is_empty() => Some(name.clone()),
+            Value::Text(name) if !name.trim().is_empty() => Some(trimmed(name)),
             // The index of a frame, written without a name; read back, pandas calls it so.
             Value::Null if place == 0 && first.len() > 1 => Some(Cow::Borrowed(INDEX)),
             _ => None,
@@ -223,6 +231,7 @@ mod tests {
             super::header(&rows, answers).map(|names| names.join("|"))
         };
         assert_eq!(header("a,b\n1,2\n", None).as_deref(), Some("a|b"));
+        assert_eq!(header("a, b c \n1,2\n", None).as_deref(), Some("a|b c"));
         assert_eq!(header("5.1,3.5\n6.2,2.9\n", None), None);
         assert_eq!(header("a,b\nc,d\n", None), None);
         assert_eq!(header("a,b\nc,d\n", Some(1)).as_deref(), Some("a|b"));

@@ -77,7 +77,7 @@ impl Given<'_> {
     }
 }
 
-fn has_key(fields: &Object<'_>, keys: &[&str]) -> bool {
+pub fn has_key(fields: &Object<'_>, keys: &[&str]) -> bool {
     fields.iter().any(|(key, value)| keys.contains(&key.as_ref()) || within(value, keys))
 }
 

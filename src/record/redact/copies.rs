@@ -17,8 +17,9 @@ struct Copies {
     whole: bool,
 }
 
-const COPIES: [Copies; 4] = [
+const COPIES: [Copies; 5] = [
     Copies { side: Side::Inputs, of: &PROMPTS, copy: PROMPT_TEXT, whole: true },
+    Copies { side: Side::Outputs, of: &[CONTENT], copy: "output_text", whole: true },
     // Token by token.
     Copies { side: Side::Outputs, of: &[CONTENT], copy: "logprobs", whole: false },
     Copies { side: Side::Outputs, of: &["text"], copy: "logprobs", whole: false },

@@ -18,11 +18,12 @@
 use std::borrow::Cow;
 
 use super::rule_names::{Keys, RuleNames};
+use super::texts::text_hides;
 use crate::config::{RedactRule, Side};
 use crate::protocol::generic;
 use crate::protocol::media;
 use crate::protocol::names::{Names, ROWS};
-use crate::protocol::{Object, Value, json};
+use crate::protocol::{Object, Value};
 
 /// Keys that only protocols have whose names are values, or whose rows stand where no rule looks.
 const FOREIGN: &[&str] = &[
@@ -115,7 +116,7 @@ pub fn hides_names(body: &Value<'_>, rules: &[RedactRule], side: Side) -> Option
     let found = look(body, &names, &mut keys);
     found.map(Hides::Always).or_else(|| {
         let (values, rows): (Test, Test) = match side {
-            Side::Inputs => (is_positional, holds_lists),
+            Side::Inputs => (|body| is_positional(body) || is_scalar(body), holds_lists),
             Side::Outputs => (holds_texts, holds_texts),
         };
         let hides = (keys.lack_one() && (rows(body) || at_first_batch(body, &rows)))
@@ -148,11 +149,11 @@ pub fn hides_names_in_row(
     look(row, &names, &mut keys).or_else(|| {
         let (Some(at), Value::Object(fields)) = (at, row) else { return None };
         let positions = Names::of(side);
-        // Of an answer, numbers of a tensor are no more than that.
+        // Of an answer, numbers of a tensor are no more than that, unless a rule has its name.
         let in_tensor = |key: &str, value: &Value<'_>| {
             at.tensor.len() > 1
                 && at.tensor.iter().any(|column| column == key)
-                && (side == Side::Inputs || has_text(value))
+                && (side == Side::Inputs || has_text(value) || keys.lack_tensor_of(key))
         };
         let is_list = |key: &str| key == ROWS || at.list == Some(key);
         let hides = fields.iter().any(|(key, value)| {
@@ -181,6 +182,9 @@ fn look(value: &Value<'_>, names: &RuleNames<'_>, keys: &mut Keys<'_, '_>) -> Op
             }
             fields.iter().find_map(|(key, value)| {
                 keys.see(key);
+                if names.listed_in(key) {
+                    return Some("a redacted field's name within a key");
+                }
                 match value {
                     Value::Text(text) => match names.named_by(text) {
                         Some(name) if !fields.iter().any(|(key, _)| key == name) => {
@@ -238,56 +242,6 @@ fn is_list_of_texts(value: &Value<'_>) -> bool {
             && items.iter().any(|item| *item != Value::Null))
 }
 
-/// Whether a text holds fields of its own.
-fn text_hides(text: &str, names: &RuleNames<'_>) -> Option<&'static str> {
-    let trimmed = text.trim_start();
-    if trimmed.starts_with(['{', '[']) && is_json_with_names(trimmed) {
-        return Some("JSON within a text");
-    }
-    if is_coded(trimmed) {
-        return Some("JSON or gzip as base64 within a text");
-    }
-    names.iter().any(|name| names_a_field(text, name)).then_some("a redacted field's name within a text")
-}
-
-/// Whether a text is base64 (or a JSON web token) of what begins like JSON's objects, or like gzip.
-fn is_coded(text: &str) -> bool {
-    // `{"`, `{ "`, `{` and a line's end, `[{"`, gzip.
-    const BEGINNINGS: [&str; 5] = ["eyJ", "eyAi", "ewo", "W3si", "H4sI"];
-    const BYTES_MIN: usize = 16;
-    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_=.\r\n".contains(&byte);
-    text.len() >= BYTES_MIN
-        && BEGINNINGS.iter().any(|beginning| text.starts_with(beginning))
-        && text.trim_end().bytes().all(is_base64)
-}
-
-fn is_json_with_names(text: &str) -> bool {
-    match json::read(text.as_bytes(), usize::MAX) {
-        Ok(document) => match document.value {
-            Value::List(items) => items.iter().any(|item| item.is_container() || matches!(item, Value::Text(_))),
-            value => value.is_object(),
-        },
-        Err(_) => false,
-    }
-}
-
-/// Whether `name` stands in the text as a word with a separator behind it; commas and tabs separate in a text of lines.
-fn names_a_field(text: &str, name: &str) -> bool {
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let is_table = text.contains('\n');
-    !name.is_empty()
-        && text.match_indices(name).any(|(at, _)| {
-            let (before, after) = (&text[..at], &text[at + name.len()..]);
-            let behind = after.trim_start_matches(['"', '\'', '\\', ' ']).chars().next();
-            let separates = match behind {
-                Some(':' | '=' | '>') => true,
-                Some(',' | ';' | '|' | '\t' | '\n' | '\r') => is_table,
-                _ => false,
-            };
-            separates && !before.ends_with(is_word) && !after.starts_with(is_word)
-        })
-}
-
 /// Whether `test` holds for what stands under a key that batches stand under, at any depth.
 fn at_any_batch(value: &Value<'_>, test: &impl Fn(&Value<'_>) -> bool) -> bool {
     match value {
@@ -304,6 +258,10 @@ fn at_first_batch(value: &Value<'_>, test: &impl Fn(&Value<'_>) -> bool) -> bool
     matches!(value, Value::Object(fields) if fields.iter().any(|(key, value)| {
         ((generic::holds_batches(key) || key == "instances") && test(value)) || at_first_batch(value, test)
     }))
+}
+
+fn is_scalar(value: &Value<'_>) -> bool {
+    !value.is_container() && *value != Value::Null
 }
 
 /// A list of rows without names.

@@ -42,6 +42,12 @@ impl<'r> RuleNames<'r> {
             && text.replace("__", ":").split([':', '.', '/']).any(|part| self.named_by(part).is_some())
     }
 
+    /// Whether a key is several names with a separator that was not taken for one: the header of `a;email`.
+    pub fn listed_in(&self, key: &str) -> bool {
+        const SEPARATORS: [char; 4] = [';', '\t', '|', ','];
+        key.contains(SEPARATORS) && key.split(SEPARATORS).any(|part| self.named_by(part).is_some())
+    }
+
     /// The rule's name that a text is.
     pub fn named_by(&self, text: &str) -> Option<&str> {
         let text = text.trim();
@@ -69,6 +75,12 @@ impl<'n, 'r> Keys<'n, 'r> {
     /// Whether there is a rule by name whose key was not seen.
     pub fn lack_one(&self) -> bool {
         self.found.contains(&false)
+    }
+
+    /// Whether a rule that was not found has the name of the tensor that this column (`name_0`) is one of.
+    pub fn lack_tensor_of(&self, column: &str) -> bool {
+        let is_of = |name: &str| column.strip_prefix(name).is_some_and(|rest| rest.starts_with('_'));
+        self.found.iter().zip(self.names).any(|(found, named)| !found && is_of(named.first))
     }
 
     /// Whether there are rules by name, and no key of any was seen.
