@@ -94,7 +94,7 @@ fn stories() -> Vec<(&'static str, Vec<Vec<String>>, u64)> {
                 (1..6).map(embedding).collect(),
                 texts(&[r#"{"e":[],"f":[],"m":[]}"#, r#"{"e":[1,"NaN",null],"f":[16777216],"m":null}"#]),
                 // No FLOAT, a LIST of something else, no list.
-                texts(&[r#"{"f":[0.123456789]}"#, r#"{"e":["a"]}"#, r#"{"e":{"0":1}}"#]),
+                texts(&[r#"{"f":[0.123456789]}"#, r#"{"e":["a"]}"#, r#"{"e":{"x":1}}"#]),
             ],
             3,
         ),
