@@ -1,6 +1,7 @@
 //! Log -> Kafka. In: the synced rows of every lane. Out: messages on the lanes' partitions, and the log's cursors, moved by delivery reports.
 //!
-//! One thread reads all lanes and feeds one idempotent producer (acks=all); librdkafka's callbacks run on a poll thread that only settles slots. Nothing is ever dropped here: a full queue holds the reader back, a refused message makes its lane start again from the cursor,
+//! One thread reads all lanes and feeds one idempotent producer (acks=all); librdkafka's callbacks run on a poll thread that only settles slots.
+//! Nothing is ever dropped here: a full queue holds the reader back, a refused message makes its lane start again from the cursor,
 //! a fatal error makes a new producer that sends everything from the cursors again, with the same `source` and `seq`, which is how the drain knows resends.
 //!
 //! The drain forgets a source after `drain.resend_window`; a lane that may have sent rows longer ago than half of it reads its partition back first
