@@ -137,16 +137,22 @@ fn a_mark_that_cannot_be_read_costs_a_look_and_no_row() {
     assert_eq!(assert_nothing_is_missing(&seen, appended), 0, "no row is on the topic twice");
 }
 
-/// Requests arrive and answers do not, for longer than the broker remembers its producers; the gateway lives on.
-#[test]
-fn rows_that_arrived_in_an_outage_that_the_gateway_lived_through_are_not_sent_again() {
-    let relay = Relay::unset();
+/// A broker behind a relay that soon forgets its producers, and so does not know their resends.
+fn forgetful(relay: &Relay) -> Broker {
     let mut broker = Broker::prepare_with(&Extra {
-        listeners: kafka::behind(&[&relay]),
+        listeners: kafka::behind(&[relay]),
         properties: "producer.id.expiration.ms=500\nproducer.id.expiration.check.interval.ms=100\n".to_owned(),
         ..Extra::default()
     });
     broker.up();
+    broker
+}
+
+/// Requests arrive and answers do not, for longer than the broker remembers its producers; the gateway lives on.
+#[test]
+fn rows_that_arrived_in_an_outage_that_the_gateway_lived_through_are_not_sent_again() {
+    let relay = Relay::unset();
+    let broker = forgetful(&relay);
     let topic = kafka::topic(broker.address(), "lived", 1);
     let folder = tempfile::tempdir().expect("a folder");
     let gateway = Gateway::open(folder.path());
@@ -207,12 +213,7 @@ impl Drop for Pipe {
 #[test]
 fn what_was_under_way_when_the_publisher_was_stopped_for_long_is_not_sent_again() {
     let relay = Relay::unset();
-    let mut broker = Broker::prepare_with(&Extra {
-        listeners: kafka::behind(&[&relay]),
-        properties: "producer.id.expiration.ms=500\nproducer.id.expiration.check.interval.ms=100\n".to_owned(),
-        ..Extra::default()
-    });
-    broker.up();
+    let broker = forgetful(&relay);
     let topic = kafka::topic(broker.address(), "stopped", 1);
     let folder = tempfile::tempdir().expect("a folder");
     let gateway = Gateway::open(folder.path());

@@ -2,11 +2,11 @@
 //! page or log line, whatever the form of the body. `canaries.rs` sends every protocol
 //! through Kafka, `secrets.rs` asks FastAPI's error texts.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 
-use crate::support::http::Client;
+use crate::support::http::{Asked, Client};
 use crate::support::until;
 use crate::support::weir::{Weir, number};
 
@@ -37,28 +37,10 @@ fn echo() -> SocketAddr {
 
 fn serve(stream: TcpStream) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream);
-    loop {
-        let mut head = Vec::new();
-        loop {
-            let mut line = String::new();
-            if stream.read_line(&mut line)? == 0 {
-                return Ok(());
-            }
-            if line.trim_end().is_empty() {
-                break;
-            }
-            head.push(line.trim_end().to_owned());
-        }
-        let header = |name: &str| {
-            head.iter().find_map(|line| {
-                let (key, value) = line.split_once(": ")?;
-                key.eq_ignore_ascii_case(name).then(|| value.to_owned())
-            })
-        };
-        let mut body = vec![0; header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0)];
-        stream.read_exact(&mut body)?;
-        let path = head[0].split(' ').nth(1).unwrap_or("/").to_owned();
-        let mut kind = header("content-type").unwrap_or_default();
+    while let Some(asked) = Asked::read(&mut stream)? {
+        let path = asked.line().split(' ').nth(1).unwrap_or("/").to_owned();
+        let mut kind = asked.header("content-type").unwrap_or_default();
+        let mut body = asked.body;
         if path.ends_with("/chat/completions") {
             kind = "text/event-stream".to_owned();
             let piece = |text: &str| {
@@ -77,6 +59,7 @@ fn serve(stream: TcpStream) -> std::io::Result<()> {
         )?;
         stream.get_mut().write_all(&body)?;
     }
+    Ok(())
 }
 
 /// Calls as (path behind the route's, type, further header, body); the canary under `secret`, or in a chat's messages.

@@ -1,6 +1,6 @@
 //! A model server that answers each call with what the call's `x-case` says, and tells names that bodies do not have.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{CANARY, CONTROL, TOLD};
 use crate::support::canaries::{Arrival, Cut};
+use crate::support::http::Asked;
 
 /// Bytes of a stream that go out together: events and lines are cut anywhere.
 const PIECE: usize = 7;
@@ -31,36 +32,18 @@ pub fn start(arrivals: Vec<Arrival>) -> SocketAddr {
 fn serve(stream: TcpStream, arrivals: &[Arrival]) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
-    loop {
-        let mut head = Vec::new();
-        loop {
-            let mut line = String::new();
-            if stream.read_line(&mut line)? == 0 {
-                return Ok(());
-            }
-            if line.trim_end().is_empty() {
-                break;
-            }
-            head.push(line.trim_end().to_owned());
-        }
-        let header = |name: &str| {
-            head.iter().find_map(|line| {
-                let (key, value) = line.split_once(':')?;
-                key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
-            })
-        };
-        let mut body = vec![0; header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0)];
-        stream.read_exact(&mut body)?;
+    while let Some(asked) = Asked::read(&mut stream)? {
         let stream = stream.get_mut();
-        match header("x-case").and_then(|case| case.parse::<usize>().ok()) {
+        match asked.header("x-case").and_then(|case| case.parse::<usize>().ok()) {
             Some(case) => {
                 if !answer(stream, &arrivals[case])? {
                     return Ok(());
                 }
             }
-            None => plain(stream, &head[0], &body)?,
+            None => plain(stream, asked.line(), &asked.body)?,
         }
     }
+    Ok(())
 }
 
 /// Whether the connection can serve another.

@@ -118,3 +118,42 @@ fn line(stream: &mut BufReader<TcpStream>) -> std::io::Result<String> {
     }
     Ok(text.trim_end_matches(['\r', '\n']).to_string())
 }
+
+/// A request as a test's own server reads it.
+pub struct Asked {
+    head: Vec<String>,
+    pub body: Vec<u8>,
+}
+
+impl Asked {
+    /// The next request of a connection, with a body of the length that it states; `None`: the client has gone.
+    pub fn read(stream: &mut impl std::io::BufRead) -> std::io::Result<Option<Asked>> {
+        let mut head = Vec::new();
+        loop {
+            let mut line = String::new();
+            if stream.read_line(&mut line)? == 0 {
+                return Ok(None);
+            }
+            if line.trim_end().is_empty() {
+                break;
+            }
+            head.push(line.trim_end().to_owned());
+        }
+        let mut asked = Asked { head, body: Vec::new() };
+        asked.body = vec![0; asked.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0)];
+        stream.read_exact(&mut asked.body)?;
+        Ok(Some(asked))
+    }
+
+    /// Method, path and version.
+    pub fn line(&self) -> &str {
+        &self.head[0]
+    }
+
+    pub fn header(&self, name: &str) -> Option<String> {
+        self.head.iter().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+        })
+    }
+}
